@@ -1,0 +1,54 @@
+/** Byte strings: the only kind of key and value inside kvraft. Text exists at the edges, as UTF-8. */
+export type Bytes = Uint8Array;
+
+export const emptyBytes: Bytes = new Uint8Array(0);
+
+const encoder = new TextEncoder();
+const lenientDecoder = new TextDecoder("utf-8");
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Byte order (memcmp, shorter first on a tie): the order of keys everywhere in kvraft. */
+export function compareBytes(a: Bytes, b: Bytes): number {
+  return Buffer.compare(a, b);
+}
+
+export function equalBytes(a: Bytes, b: Bytes): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+export function toUtf8(text: string): Bytes {
+  return encoder.encode(text);
+}
+
+/** The text of bytes; what is no UTF-8 becomes U+FFFD. */
+export function fromUtf8(bytes: Bytes): string {
+  return lenientDecoder.decode(bytes);
+}
+
+/** The text of bytes, or undefined when they are no UTF-8. */
+export function fromUtf8Strict(bytes: Bytes): string | undefined {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+export function toHex(bytes: Bytes): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}
+
+/** The bytes of hexadecimal text of either case, or undefined when it is none. */
+export function fromHex(text: string): Bytes | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
+  return new Uint8Array(Buffer.from(text, "hex"));
+}
+
+export function concatBytes(parts: readonly Bytes[]): Bytes {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** A copy that shares no memory with its source, so that a small value does not keep a large buffer alive. */
+export function copyBytes(bytes: Bytes): Bytes {
+  return new Uint8Array(bytes);
+}

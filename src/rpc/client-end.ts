@@ -1,0 +1,316 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Net } from "../env/net.ts";
+import { assert } from "../lib/assert.ts";
+import type { ByteWriter } from "../lib/codec.ts";
+import { KvraftError } from "../lib/error.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { Closing, Connection, ConnectionOptions, ConnectionOwner } from "./connection.ts";
+import { type DialOutcome, dial } from "./dial.ts";
+import { type Frame, frameKind } from "./frame.ts";
+import type { Hello, HelloReply } from "./hello.ts";
+import {
+  backOffMaxMs,
+  backOffMinMs,
+  connectTimeoutMs,
+  frameBodyBytesMax,
+  pendingCallsMax,
+} from "./limits.ts";
+import {
+  type CallFailure,
+  type CallResult,
+  type FailureReason,
+  type PendingCall,
+  PendingCalls,
+} from "./pending-calls.ts";
+
+export interface ClientEndEnv {
+  readonly net: Net;
+  readonly clock: Clock;
+}
+
+export interface ClientEndOptions {
+  /**
+   * Keeps the end connected from the start, as peers want it: redials with a random, growing back-off drawn from
+   * `chance`. Without it an end dials when it is called.
+   */
+  readonly keepConnected?: { readonly chance: { int(min: number, max: number): number } };
+  readonly connectTimeoutMs?: number;
+  readonly outputBytesMax?: number;
+  readonly pendingCallsMax?: number;
+  readonly closeGraceMs?: number;
+  /** Frames that answer no call: messages and requests of the other side. See ConnectionOwner.frame. */
+  readonly onFrame?: (frame: Frame) => void;
+  readonly onConnected?: (reply: HelloReply) => void;
+  /** A connection that was told by `onConnected` is gone; `text` is a sentence that names the address. */
+  readonly onLost?: (text: string) => void;
+  /** A dial failed; the end goes on by itself when it is kept connected. Told for every dial: the owner thins out. */
+  readonly onDialFailed?: (failure: DialFailure) => void;
+}
+
+export type DialFailure = Extract<DialOutcome<unknown>, { ok: false }>;
+
+/**
+ * The caller's end of a connection to one address. Connections come and go below it; what a call was answered, or that
+ * it was not, is a value. Calls of one turn of the event loop leave in one write.
+ */
+export class ClientEnd {
+  readonly address: Address;
+  readonly #name: string;
+  readonly #env: ClientEndEnv;
+  readonly #hello: Hello;
+  readonly #options: ClientEndOptions;
+  readonly #connectionOptions: ConnectionOptions;
+  readonly #pendingCallsMax: number;
+
+  #connection: Connection<undefined> | undefined = undefined;
+  #reply: HelloReply | undefined = undefined;
+  /** Invariant: at most one of connection, attempt and redial is there. */
+  #attempt: { cancel(): void } | undefined = undefined;
+  #redial: Timer | undefined = undefined;
+  #backOffMs = backOffMinMs;
+  #connectedAt = 0;
+  /** Those made without a connection wait for the dial; it ends all of them, or sends all of them. */
+  readonly #calls: PendingCalls;
+  #isFlushScheduled = false;
+  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined = undefined;
+
+  constructor(env: ClientEndEnv, address: Address, hello: Hello, options: ClientEndOptions = {}) {
+    this.address = address;
+    this.#name = formatAddress(address);
+    this.#env = env;
+    this.#hello = hello;
+    this.#options = options;
+    this.#connectionOptions = {
+      side: "dialled",
+      ...(options.outputBytesMax === undefined ? {} : { outputBytesMax: options.outputBytesMax }),
+      ...(options.closeGraceMs === undefined ? {} : { closeGraceMs: options.closeGraceMs }),
+    };
+    this.#pendingCallsMax = options.pendingCallsMax ?? pendingCallsMax;
+    this.#calls = new PendingCalls(env.clock, (call) => this.#expired(call));
+    if (options.keepConnected !== undefined) this.#dial(this.#connectTimeoutMs);
+  }
+
+  get isConnected(): boolean {
+    return this.#connection?.isOpen === true;
+  }
+
+  /** What the other side said at the hello of the current connection; undefined without one. */
+  get helloReply(): HelloReply | undefined {
+    return this.#connection === undefined ? undefined : this.#reply;
+  }
+
+  /** The other side's clock now, in ms since 1970, as its hello told it and time went on; 0 without a connection. */
+  get serverTimeMs(): number {
+    if (this.#connection === undefined || this.#reply === undefined) return 0;
+    return this.#reply.timeMs + Math.floor(this.#env.clock.monotonicMs() - this.#connectedAt);
+  }
+
+  /** Bytes that wait for the current connection's socket. */
+  get queuedBytes(): number {
+    return this.#connection?.queuedBytes ?? 0;
+  }
+
+  /** Dials unless there is a connection or a dial; what becomes of it is told by onConnected or onDialFailed. */
+  connect(timeoutMs = this.#connectTimeoutMs): void {
+    assert(this.#closed === undefined, "a closed end is not dialled");
+    this.#dial(timeoutMs);
+  }
+
+  /**
+   * Sends a request and resolves with the reply's body, or with why there is none; an end without a connection dials
+   * first. `write` appends the request's body; it runs when the request is encoded, now or after the dial. Rejects only
+   * when the caller is wrong: a body over frameBodyBytesMax (KvraftError INVALID_ARGUMENT), or what `write` throws.
+   */
+  call(method: number, write: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
+    return new Promise((resolve, reject) => {
+      const deadlineAt = this.#env.clock.monotonicMs() + timeoutMs;
+      const call: PendingCall = { method, write, timeoutMs, deadlineAt, resolve, reject, offset: -1 };
+      if (this.#closed !== undefined) return resolve(failure("closed", false, `${this.#name} was closed`));
+      if (this.#calls.size >= this.#pendingCallsMax)
+        return resolve(failure("full", false, `${this.#calls.size} calls to ${this.#name} wait already`));
+      const id = this.#calls.add(call);
+      if (this.#connection !== undefined) this.#request(this.#connection, id, call);
+      else this.#dial(this.#connectTimeoutMs);
+    });
+  }
+
+  /**
+   * Encodes a message, to which there is no reply; it leaves with the next `flush`. False when there is no connection or
+   * its queue is full: then nothing was queued.
+   */
+  send(method: number, write: (body: ByteWriter) => void): boolean {
+    const body = this.beginMessage(method);
+    if (body === undefined) return false;
+    write(body);
+    this.endMessage();
+    return true;
+  }
+
+  /** As `send` without a closure: append the body to the writer, then call `endMessage`. */
+  beginMessage(method: number): ByteWriter | undefined {
+    return this.#connection?.begin(frameKind.message, method, 0);
+  }
+
+  endMessage(): void {
+    assert(this.#connection !== undefined, "a message ends on the connection it began on");
+    this.#connection.end();
+  }
+
+  /** Hands all that was encoded to the socket, in one write. Calls flush by themselves at the end of the turn. */
+  flush(): void {
+    this.#connection?.flush();
+  }
+
+  /** Drops the connection and everything that waits for it; an end that is kept connected dials anew. */
+  disconnect(text: string): void {
+    this.#connection?.terminate({ cause: "closed", text });
+  }
+
+  /**
+   * Ends pending calls with `closed`, sends what is queued, and resolves when the connection is gone. Idempotent; calls
+   * made later fail with `closed`.
+   */
+  close(): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed.promise;
+    this.#closed = Promise.withResolvers<void>();
+    this.#redial?.cancel();
+    this.#attempt?.cancel();
+    this.#attempt = undefined;
+    for (const call of this.#calls.takeAll())
+      call.resolve(failure("closed", call.offset >= 0, `${this.#name} was closed before it answered`));
+    if (this.#connection === undefined) this.#closed.resolve();
+    else this.#connection.close("the end was closed");
+    return this.#closed.promise;
+  }
+
+  get #connectTimeoutMs(): number {
+    return this.#options.connectTimeoutMs ?? connectTimeoutMs;
+  }
+
+  #dial(timeoutMs: number): void {
+    if (this.#attempt !== undefined || this.#connection !== undefined) return;
+    this.#redial?.cancel();
+    this.#redial = undefined;
+    this.#attempt = dial(
+      this.#env,
+      this.address,
+      this.#hello,
+      timeoutMs,
+      this.#owner,
+      this.#connectionOptions,
+      (outcome) => (outcome.ok ? this.#connected(outcome.connection, outcome.reply) : this.#failed(outcome)),
+    );
+  }
+
+  #connected(connection: Connection<undefined>, reply: HelloReply): void {
+    this.#attempt = undefined;
+    this.#connection = connection;
+    this.#reply = reply;
+    this.#connectedAt = this.#env.clock.monotonicMs();
+    for (const [id, call] of [...this.#calls.entries()]) this.#request(connection, id, call);
+    this.#options.onConnected?.(reply);
+  }
+
+  #failed(outcome: DialFailure): void {
+    this.#attempt = undefined;
+    this.#endCalls((call) => failure(outcome.reason, call.offset >= 0, outcome.text));
+    this.#options.onDialFailed?.(outcome);
+    this.#dialLater();
+  }
+
+  /** Owns the connection once its hello was accepted. */
+  readonly #owner: ConnectionOwner<undefined> = {
+    frame: (_, frame) => {
+      if (frame.kind === frameKind.reply) this.#answered(frame);
+      else this.#options.onFrame?.(frame);
+    },
+    closed: (connection, closing) => this.#lost(connection, closing),
+  };
+
+  #answered(frame: Frame): void {
+    // A reply that nobody waits for is late: its call has met its deadline.
+    this.#calls.take(frame.requestId)?.resolve({ ok: true, body: frame.body() });
+  }
+
+  #lost(connection: Connection<undefined>, closing: Closing): void {
+    this.#connection = undefined;
+    if (this.#closed !== undefined) {
+      this.#closed.resolve();
+      return;
+    }
+    const text = `Lost the connection to ${this.#name}: ${closing.text}`;
+    this.#endCalls((call) => failure("lost", call.offset >= 0 && connection.hasTaken(call.offset), text));
+    // A peer that accepts and then hangs up must not be dialled in a tight loop.
+    if (this.#env.clock.monotonicMs() - this.#connectedAt >= backOffMaxMs) this.#backOffMs = backOffMinMs;
+    this.#options.onLost?.(text);
+    this.#dialLater();
+  }
+
+  #dialLater(): void {
+    if (this.#closed !== undefined || this.#attempt !== undefined) return;
+    const chance = this.#options.keepConnected?.chance;
+    if (chance === undefined) return;
+    const ms = chance.int(Math.ceil(this.#backOffMs / 2), this.#backOffMs);
+    this.#backOffMs = Math.min(this.#backOffMs * 2, backOffMaxMs);
+    this.#redial?.cancel();
+    this.#redial = this.#env.clock.after(ms, () => this.#dial(this.#connectTimeoutMs));
+  }
+
+  /** Encodes the request of a pending call. */
+  #request(connection: Connection<undefined>, id: number, call: PendingCall): void {
+    const offset = connection.outgoingOffset;
+    const body = connection.begin(frameKind.request, call.method, id);
+    if (body === undefined) {
+      this.#calls.take(id);
+      call.resolve(
+        connection.isOpen
+          ? failure("full", false, `${connection.queuedBytes} bytes wait for ${this.#name} already`)
+          : failure("lost", false, `The connection to ${this.#name} is being closed`),
+      );
+      return;
+    }
+    try {
+      const start = body.length;
+      call.write(body);
+      const length = body.length - start;
+      if (length > frameBodyBytesMax) throw tooLarge(length);
+    } catch (error) {
+      connection.cancel();
+      this.#calls.take(id);
+      call.reject(error);
+      return;
+    }
+    connection.end();
+    call.offset = offset;
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    this.#env.clock.soon(() => {
+      this.#isFlushScheduled = false;
+      this.#connection?.flush();
+    });
+  }
+
+  #expired(call: PendingCall): void {
+    const why = call.offset < 0 ? "has no connection" : "did not answer";
+    call.resolve(failure("deadline", call.offset >= 0, `${this.#name} ${why} within ${call.timeoutMs} ms`));
+  }
+
+  #endCalls(result: (call: PendingCall) => CallFailure): void {
+    for (const call of this.#calls.takeAll()) call.resolve(result(call));
+  }
+}
+
+function failure(reason: FailureReason, wasSent: boolean, text: string): CallFailure {
+  return { ok: false, reason, wasSent, text };
+}
+
+function tooLarge(length: number): KvraftError {
+  return new KvraftError(
+    "INVALID_ARGUMENT",
+    `Cannot send a request of ${length} bytes: at most ${frameBodyBytesMax} are allowed; send less at once`,
+  );
+}

@@ -1,0 +1,338 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Socket, SocketHandler } from "../env/net.ts";
+import { assert } from "../lib/assert.ts";
+import type { Bytes } from "../lib/bytes.ts";
+import { ByteWriter, DecodeError } from "../lib/codec.ts";
+import { beginFrame, endFrame, type Frame, type FrameKind, FrameParser, frameKind } from "./frame.ts";
+import type { Hello } from "./hello.ts";
+import {
+  closeGraceMs,
+  frameBodyBytesMax,
+  frameHeaderBytes,
+  halfOpenMs,
+  helloBytesMax,
+  outputBytesMax,
+  outputKeptBytesMax,
+} from "./limits.ts";
+import { methodName } from "./method.ts";
+
+/**
+ * Why a connection is gone.
+ * - `closed`   we closed it, and every byte was handed over
+ * - `ended`    the other side ended it between frames
+ * - `lost`     it broke, or stood still while it was closing
+ * - `protocol` the other side sent what is no frame, or no valid one
+ * - `full`     the other side does not read what it asked for
+ * - `refused`  the hello was refused
+ */
+export interface Closing {
+  readonly cause: "closed" | "ended" | "lost" | "protocol" | "full" | "refused";
+  /** For people; no capital, no full stop. */
+  readonly text: string;
+}
+
+/** What a connection tells. Never from inside a call to the connection. */
+export interface ConnectionOwner<Context> {
+  /**
+   * A frame arrived; it is valid until this returns (see Frame). A DecodeError thrown from here closes the connection
+   * with cause `protocol`: decode everything before anything is done with it.
+   */
+  frame(connection: Connection<Context>, frame: Frame): void;
+  /** Exactly once, and last. */
+  closed(connection: Connection<Context>, closing: Closing): void;
+}
+
+export interface ConnectionOptions {
+  /**
+   * `accepted`: a full queue cuts the other side off; when the other side has ended, replies to its last requests
+   * still leave. `dialled`: a full queue is told by `begin`; when the other side has ended, nothing can come of it.
+   */
+  readonly side: "accepted" | "dialled";
+  readonly outputBytesMax?: number;
+  readonly closeGraceMs?: number;
+  readonly halfOpenMs?: number;
+}
+
+/**
+ * Frames over a socket. Outgoing frames are encoded into one buffer and leave together when the owner calls `flush`,
+ * once per turn of the event loop. What the socket does not take stays and leaves when there is room.
+ */
+export class Connection<Context = unknown> implements SocketHandler {
+  /** For the owner's use; undefined at first. */
+  context: Context | undefined = undefined;
+  /** What the other side said of itself; undefined before, and on dialled connections. */
+  hello: Hello | undefined = undefined;
+  owner: ConnectionOwner<Context>;
+  /** `host:port` of the other side. */
+  readonly remote: string;
+
+  readonly #clock: Clock;
+  readonly #socket: Socket;
+  readonly #options: Required<ConnectionOptions>;
+  readonly #parser = new FrameParser(helloBytesMax);
+  #isEstablished = false;
+  /** open -> closing (the queue drains) -> finished (our side has ended) -> gone. */
+  #state: "open" | "closing" | "finished" | "gone" = "open";
+  #closing: Closing | undefined = undefined;
+  #timer: Timer | undefined = undefined;
+  /** The other side will send nothing more. */
+  #isPeerEnded = false;
+  /** Requests that arrived and have no reply yet; none once the other side has said goodbye. */
+  #openRequests = 0;
+
+  /** What frames are encoded into. */
+  #output = new ByteWriter(initialBytes);
+  /** What is being sent, unchanged until all of it is; then the two swap. So no byte is moved to make room. */
+  #sending = new ByteWriter(initialBytes);
+  /** How much of `#sending` the socket has taken. */
+  #sent = 0;
+  /** The socket took less than all: `drain` goes on. */
+  #isBlocked = false;
+  /** Where the frame begins that is being encoded; -1 between frames. */
+  #frameStart = -1;
+  #isReply = false;
+  /** Bytes the socket has taken since the connection opened. */
+  #takenBytes = 0;
+
+  constructor(clock: Clock, socket: Socket, owner: ConnectionOwner<Context>, options: ConnectionOptions) {
+    this.#clock = clock;
+    this.#socket = socket;
+    this.owner = owner;
+    this.remote = socket.remote;
+    this.#options = { outputBytesMax, closeGraceMs, halfOpenMs, ...options };
+  }
+
+  /** False once closing began: then `begin` refuses, and frames that arrive are dropped. */
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Bytes of frames that the socket has not taken yet. */
+  get queuedBytes(): number {
+    return this.#sending.length - this.#sent + this.#output.length;
+  }
+
+  /** Whether another frame may begin. */
+  get hasRoom(): boolean {
+    return this.#state === "open" && this.queuedBytes < this.#options.outputBytesMax;
+  }
+
+  /** Whether `flush` has something to do. */
+  get needsFlush(): boolean {
+    return this.#output.length > 0 && !this.#isBlocked;
+  }
+
+  /** The place in the outgoing stream where the next frame will begin. */
+  get outgoingOffset(): number {
+    return this.#takenBytes + this.queuedBytes;
+  }
+
+  /** Whether the socket took any byte from this place of the outgoing stream on. */
+  hasTaken(offset: number): boolean {
+    return this.#takenBytes > offset;
+  }
+
+  /**
+   * Begins a frame, whose body is what is then appended to the writer; `end` completes it. Undefined, and nothing
+   * begun, when the connection is closing or its queue is full; an accepted connection is cut off when it is full.
+   */
+  begin(kind: FrameKind, method: number, requestId: number): ByteWriter | undefined {
+    assert(this.#frameStart < 0, "a frame begins after the last one ended");
+    if (this.#state !== "open") return undefined;
+    if (this.queuedBytes >= this.#options.outputBytesMax) {
+      if (this.#options.side === "accepted")
+        this.terminate({ cause: "full", text: `${this.queuedBytes} bytes wait to be read` });
+      return undefined;
+    }
+    this.#isReply = kind === frameKind.reply;
+    this.#frameStart = beginFrame(this.#output, kind, method, requestId);
+    return this.#output;
+  }
+
+  /** Completes the frame: it will be sent, unless the connection is lost. */
+  end(): void {
+    assert(this.#frameStart >= 0, "a frame ends after it began");
+    const length = this.#output.length - this.#frameStart - frameHeaderBytes;
+    assert(length <= frameBodyBytesMax, "the body of a frame is at most frameBodyBytesMax bytes long");
+    endFrame(this.#output, this.#frameStart);
+    this.#frameStart = -1;
+    if (this.#isReply && this.#openRequests > 0) this.#openRequests--;
+    if (this.#isPeerEnded && this.#openRequests === 0) this.close(endedText, "ended");
+  }
+
+  /** Drops the frame that was begun. */
+  cancel(): void {
+    assert(this.#frameStart >= 0, "a frame is cancelled after it began");
+    const before = this.#output.view().slice(0, this.#frameStart);
+    this.#output.clear();
+    this.#output.raw(before);
+    this.#frameStart = -1;
+  }
+
+  /** Hands all that was encoded to the socket, in one write. */
+  flush(): void {
+    if (!this.#isBlocked && (this.#state === "open" || this.#state === "closing")) this.#pump();
+  }
+
+  /** The hello was accepted: large frames may come from now on. */
+  establish(): void {
+    this.#isEstablished = true;
+    this.#parser.bodyBytesMax = frameBodyBytesMax;
+  }
+
+  /**
+   * Sends what is queued, ends our side, and waits until the other side ends too; cuts the connection when it stands
+   * still for closeGraceMs. Idempotent.
+   */
+  close(text: string, cause: "closed" | "ended" | "refused" = "closed"): void {
+    if (this.#state !== "open") return;
+    assert(this.#frameStart < 0, "a connection closes between frames");
+    // So that the other side, when it sees our end, need not answer what is open.
+    if (this.#options.side === "dialled" && this.#isEstablished)
+      endFrame(this.#output, beginFrame(this.#output, frameKind.goodbye, 0, 0));
+    this.#state = "closing";
+    this.#closing = { cause, text };
+    this.#watchStandstill();
+    this.flush();
+  }
+
+  /** Drops the connection at once, with whatever is queued. Idempotent; `closed` is told in a later turn. */
+  terminate(closing: Closing): void {
+    if (this.#state === "gone") return;
+    this.#gone();
+    this.#socket.terminate();
+    this.#clock.soon(() => this.owner.closed(this, closing));
+  }
+
+  // What the socket tells.
+
+  data(bytes: Bytes): void {
+    // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is queued.
+    if (this.#state !== "open") return;
+    this.#parser.feed(bytes);
+    try {
+      for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
+        this.#dispatch(frame);
+        if (!this.isOpen) return;
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.terminate({ cause: "protocol", text: error.message });
+    }
+    if (this.#parser.error !== undefined) this.terminate({ cause: "protocol", text: this.#parser.error });
+  }
+
+  drain(): void {
+    this.#isBlocked = false;
+    if (this.#state === "closing") this.#watchStandstill();
+    this.flush();
+  }
+
+  ended(): void {
+    this.#isPeerEnded = true;
+    if (this.#state !== "open") return;
+    if (this.#parser.partialBytes > 0)
+      this.terminate({
+        cause: "protocol",
+        text: `the other side ended ${this.#parser.partialBytes} bytes into a frame`,
+      });
+    else if (this.#options.side === "dialled") this.terminate({ cause: "ended", text: endedText });
+    else if (this.#openRequests === 0) this.close(endedText, "ended");
+    else this.#startTimer(this.#options.halfOpenMs, () => this.close(endedText, "ended"));
+  }
+
+  closed(reason: string): void {
+    if (this.#state === "gone") return;
+    const isComplete = this.#state === "finished" && this.#closing !== undefined;
+    const closing: Closing = isComplete ? this.#closing! : { cause: "lost", text: reason };
+    this.#gone();
+    this.owner.closed(this, closing);
+  }
+
+  #dispatch(frame: Frame): void {
+    const isHello = frame.kind === frameKind.hello || frame.kind === frameKind.helloReply;
+    if (isHello && this.#isEstablished) throw new DecodeError("a hello arrived after the first one");
+    if (frame.kind === frameKind.request) this.#openRequests++;
+    if (frame.kind === frameKind.goodbye) {
+      this.#openRequests = 0;
+      return;
+    }
+    try {
+      this.owner.frame(this, frame);
+    } catch (error) {
+      if (!(error instanceof DecodeError) || !this.#isEstablished) throw error;
+      throw new DecodeError(`${methodName(frame.method)} cannot be read: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** Writes until the socket is full or everything is sent. */
+  #pump(): void {
+    assert(this.#frameStart < 0, "a connection is flushed between frames");
+    while (this.queuedBytes > 0) {
+      if (this.#sent === this.#sending.length) this.#swap();
+      const count = this.#socket.write(
+        this.#sent === 0 ? this.#sending.view() : this.#sending.view().subarray(this.#sent),
+      );
+      if (count < 0) {
+        this.#isBlocked = true; // For good: `closed` follows.
+        return;
+      }
+      this.#sent += count;
+      this.#takenBytes += count;
+      if (this.#sent < this.#sending.length) {
+        this.#isBlocked = true;
+        return;
+      }
+    }
+    this.#sending = reset(this.#sending);
+    this.#sent = 0;
+    if (this.#state === "closing") this.#finish();
+  }
+
+  #swap(): void {
+    const empty = reset(this.#sending);
+    this.#sending = this.#output;
+    this.#output = empty;
+    this.#sent = 0;
+  }
+
+  /** Everything was handed over: ends our side. */
+  #finish(): void {
+    this.#state = "finished";
+    this.#watchStandstill();
+    this.#socket.shutdown(); // When both sides have ended, the socket tells `closed`.
+  }
+
+  #watchStandstill(): void {
+    this.#startTimer(this.#options.closeGraceMs, () =>
+      this.terminate({
+        cause: "lost",
+        text: `it stood still for ${this.#options.closeGraceMs} ms while closing`,
+      }),
+    );
+  }
+
+  #startTimer(ms: number, run: () => void): void {
+    this.#timer?.cancel();
+    this.#timer = this.#clock.after(ms, run);
+  }
+
+  #gone(): void {
+    this.#state = "gone";
+    this.#timer?.cancel();
+    this.#frameStart = -1;
+    this.#output = new ByteWriter(0);
+    this.#sending = new ByteWriter(0);
+    this.#sent = 0;
+  }
+}
+
+const initialBytes = 1024;
+const endedText = "the other side has ended";
+
+/** An empty writer: the same one, unless it has grown large. */
+function reset(writer: ByteWriter): ByteWriter {
+  if (writer.length > outputKeptBytesMax) return new ByteWriter(initialBytes);
+  writer.clear();
+  return writer;
+}

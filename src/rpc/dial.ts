@@ -1,0 +1,148 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Net, Socket } from "../env/net.ts";
+import { assert } from "../lib/assert.ts";
+import { DecodeError } from "../lib/codec.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
+import { type Frame, frameKind } from "./frame.ts";
+import { decodeHelloReply, encodeHello, type Hello, type HelloReply, noId } from "./hello.ts";
+
+/** What became of a dial. `reply` is there when the other side answered the hello, with yes or no. */
+export type DialOutcome<Context> =
+  | { readonly ok: true; readonly connection: Connection<Context>; readonly reply: HelloReply }
+  | {
+      readonly ok: false;
+      readonly reason: "unreachable" | "refused";
+      readonly text: string;
+      readonly reply?: HelloReply;
+    };
+
+/**
+ * Connects and says hello. `done` is called once, later, within timeoutMs, and not at all after `cancel`; from then on
+ * `owner` owns the connection.
+ */
+export function dial<Context>(
+  env: { readonly net: Net; readonly clock: Clock },
+  address: Address,
+  hello: Hello,
+  timeoutMs: number,
+  owner: ConnectionOwner<Context>,
+  options: ConnectionOptions,
+  done: (outcome: DialOutcome<Context>) => void,
+): { cancel(): void } {
+  return new Dial(env, address, hello, timeoutMs, owner, options, done);
+}
+
+class Dial<Context> implements ConnectionOwner<Context> {
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #hello: Hello;
+  readonly #owner: ConnectionOwner<Context>;
+  readonly #options: ConnectionOptions;
+  readonly #done: (outcome: DialOutcome<Context>) => void;
+  readonly #timer: Timer;
+  readonly #attempt: { cancel(): void };
+  #connection: Connection<Context> | undefined = undefined;
+  #isDone = false;
+
+  constructor(
+    env: { readonly net: Net; readonly clock: Clock },
+    address: Address,
+    hello: Hello,
+    timeoutMs: number,
+    owner: ConnectionOwner<Context>,
+    options: ConnectionOptions,
+    done: (outcome: DialOutcome<Context>) => void,
+  ) {
+    this.#name = formatAddress(address);
+    this.#clock = env.clock;
+    this.#hello = hello;
+    this.#owner = owner;
+    this.#options = options;
+    this.#done = done;
+    this.#timer = env.clock.after(timeoutMs, () => this.#timedOut(timeoutMs));
+    this.#attempt = env.net.connect(
+      address.host,
+      address.port,
+      (socket) => this.#opened(socket),
+      (reason) => this.#unreachable(reason),
+    );
+  }
+
+  cancel(): void {
+    if (this.#isDone) return;
+    this.#stop();
+    this.#drop("the dial was given up");
+  }
+
+  frame(connection: Connection<Context>, frame: Frame): void {
+    if (this.#isDone) return;
+    if (frame.kind !== frameKind.helloReply) throw new DecodeError("the first frame is no answer to a hello");
+    const reply = decodeHelloReply(frame.reader());
+    const refusal = refusalOf(this.#hello, reply);
+    if (refusal !== undefined) {
+      this.#drop(refusal);
+      const text = `${this.#name} refused the connection: ${refusal}`;
+      this.#finish({ ok: false, reason: "refused", text, reply });
+      return;
+    }
+    connection.establish();
+    connection.owner = this.#owner;
+    this.#finish({ ok: true, connection, reply });
+  }
+
+  closed(_: Connection<Context>, closing: Closing): void {
+    this.#unreachable(`it closed the connection before it answered the hello: ${closing.text}`);
+  }
+
+  #opened(socket: Socket): Connection<Context> {
+    const connection = new Connection<Context>(this.#clock, socket, this, this.#options);
+    this.#connection = connection;
+    const output = connection.begin(frameKind.hello, 0, 0);
+    assert(output !== undefined, "the hello is the first frame of its connection");
+    encodeHello(output, this.#hello);
+    connection.end();
+    connection.flush();
+    return connection;
+  }
+
+  #timedOut(timeoutMs: number): void {
+    const isConnected = this.#connection !== undefined;
+    this.#drop("the dial took too long");
+    this.#unreachable(
+      isConnected
+        ? `it accepted the connection and did not answer the hello within ${timeoutMs} ms`
+        : `no answer within ${timeoutMs} ms`,
+    );
+  }
+
+  #unreachable(why: string): void {
+    this.#finish({ ok: false, reason: "unreachable", text: `Cannot reach ${this.#name}: ${why}` });
+  }
+
+  #finish(outcome: DialOutcome<Context>): void {
+    if (this.#isDone) return;
+    this.#stop();
+    this.#done(outcome);
+  }
+
+  #stop(): void {
+    this.#isDone = true;
+    this.#timer.cancel();
+    this.#attempt.cancel();
+  }
+
+  #drop(text: string): void {
+    this.#connection?.terminate({ cause: "closed", text });
+  }
+}
+
+/** Why the connection may not be used, or undefined. */
+function refusalOf(hello: Hello, reply: HelloReply): string | undefined {
+  if (reply.code !== "accepted") return reply.text === "" ? `refusal "${reply.code}"` : reply.text;
+  if (reply.version < hello.versionMin || reply.version > hello.versionMax)
+    return `it answered with protocol version ${reply.version}, which was not offered`;
+  if (hello.clusterId !== noId && reply.clusterId !== noId && hello.clusterId !== reply.clusterId)
+    return `it belongs to cluster ${reply.clusterId}, ours is ${hello.clusterId}`;
+  return undefined;
+}

@@ -1,0 +1,182 @@
+/**
+ * The hello that opens a connection, and its answer: bodies of the first frame in each direction (kinds hello and
+ * helloReply, see frame.ts). Both keep this shape in every version of the protocol.
+ *
+ *     hello      = "KVRF" versionMin:u8 versionMax:u8 role:u8 purpose:u8 clusterId:id nodeId:id field*
+ *     helloReply = "KVRF" code:u8 version:u8 clusterId:id nodeId:id timeMs:u53 keyBytesMax:u32 valueBytesMax:u32 field*
+ *     role       = peer 1 | client 2
+ *     purpose    = control 1 | bulk 2 | client 3 | form 4
+ *     code       = accepted 0, or why not: see `helloCodes`
+ *     field      = tag:u8 bytes
+ *     tags       = 1 text of the refusal | 2 leader, host:port
+ *
+ * An id of zeros is none, or not known. Fields with unknown tags are skipped, so that later versions may add some.
+ *
+ * Example: a client that speaks version 1 and knows no cluster:
+ *
+ *     4B 56 52 46  01 01  02    03       00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00
+ *     magic        1 - 1  role  purpose  cluster id               node id
+ */
+import { type Bytes, fromUtf8 } from "../lib/bytes.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { helloTextBytesMax } from "./limits.ts";
+
+/** The versions of the protocol that this build speaks. */
+export const protocolVersionMin = 1;
+export const protocolVersionMax = 1;
+
+/** The id of no cluster and no node. */
+export const noId = "0000000000000000";
+
+export type HelloRole = "peer" | "client";
+/** What a connection is for: peers keep large and urgent apart (control, bulk), `form` is the formation of a cluster. */
+export type HelloPurpose = "control" | "bulk" | "client" | "form";
+
+export interface Hello {
+  readonly versionMin: number;
+  readonly versionMax: number;
+  /** 16 hexadecimal digits; `noId` when the sender knows none. */
+  readonly clusterId: string;
+  /** The sender's; `noId` for clients. */
+  readonly nodeId: string;
+  readonly role: HelloRole;
+  readonly purpose: HelloPurpose;
+}
+
+/**
+ * - `version` no version in common          - `cluster` another cluster
+ * - `node`    the node id is not welcome     - `role`    the role may not connect to this port
+ * - `busy`    too many connections           - `state`   the node cannot serve that purpose now
+ * - `unknown` a code of a later version
+ */
+export type RefusalCode = "version" | "cluster" | "node" | "role" | "busy" | "state" | "unknown";
+export type HelloCode = "accepted" | RefusalCode;
+
+export interface HelloReply {
+  readonly code: HelloCode;
+  /** Why not, for people; empty when accepted. */
+  readonly text: string;
+  /** The version both sides speak from now on; 0 in a refusal. */
+  readonly version: number;
+  readonly clusterId: string;
+  readonly nodeId: string;
+  /** The answerer's clock, ms since 1970. */
+  readonly timeMs: number;
+  readonly keyBytesMax: number;
+  readonly valueBytesMax: number;
+  /** `host:port` of the leader for clients, empty when not known. */
+  readonly leader: string;
+}
+
+/** The hello of this build. */
+export function makeHello(hello: Omit<Hello, "versionMin" | "versionMax">): Hello {
+  return { versionMin: protocolVersionMin, versionMax: protocolVersionMax, ...hello };
+}
+
+/** The highest version in common, or undefined. */
+export function commonVersion(hello: Hello): number | undefined {
+  const version = Math.min(hello.versionMax, protocolVersionMax);
+  return version >= Math.max(hello.versionMin, protocolVersionMin) ? version : undefined;
+}
+
+export function encodeHello(output: ByteWriter, hello: Hello): void {
+  output.u32(magic);
+  output.u8(hello.versionMin);
+  output.u8(hello.versionMax);
+  output.u8(roles.indexOf(hello.role));
+  output.u8(purposes.indexOf(hello.purpose));
+  output.id(hello.clusterId);
+  output.id(hello.nodeId);
+}
+
+/** Throws DecodeError. */
+export function decodeHello(input: ByteReader): Hello {
+  readMagic(input);
+  const versionMin = input.u8();
+  const versionMax = input.u8();
+  if (versionMin > versionMax)
+    throw new DecodeError(`the hello's versions ${versionMin} to ${versionMax} are none`);
+  const role = roles[input.u8()];
+  const purpose = purposes[input.u8()];
+  if (role === undefined || role === "") throw new DecodeError("the hello has an unknown role");
+  if (purpose === undefined || purpose === "") throw new DecodeError("the hello has an unknown purpose");
+  const hello = { versionMin, versionMax, role, purpose, clusterId: input.id(), nodeId: input.id() };
+  readFields(input);
+  return hello;
+}
+
+export function encodeHelloReply(output: ByteWriter, reply: HelloReply): void {
+  output.u32(magic);
+  output.u8(helloCodes.indexOf(reply.code));
+  output.u8(reply.version);
+  output.id(reply.clusterId);
+  output.id(reply.nodeId);
+  output.u53(reply.timeMs);
+  output.u32(reply.keyBytesMax);
+  output.u32(reply.valueBytesMax);
+  writeField(output, textTag, reply.text);
+  writeField(output, leaderTag, reply.leader);
+}
+
+/** Throws DecodeError. */
+export function decodeHelloReply(input: ByteReader): HelloReply {
+  readMagic(input);
+  const code = helloCodes[input.u8()] ?? "unknown";
+  const reply = {
+    code,
+    version: input.u8(),
+    clusterId: input.id(),
+    nodeId: input.id(),
+    timeMs: input.u53(),
+    keyBytesMax: input.u32(),
+    valueBytesMax: input.u32(),
+  };
+  const fields = readFields(input);
+  return { ...reply, text: fields.text, leader: fields.leader };
+}
+
+/** "KVRF" as a little-endian number. */
+const magic = 0x4652_564b;
+/** The numbers on the wire are the places in these lists. */
+const roles = ["", "peer", "client"] as const;
+const purposes = ["", "control", "bulk", "client", "form"] as const;
+const helloCodes = [
+  "accepted",
+  "version",
+  "cluster",
+  "node",
+  "role",
+  "busy",
+  "state",
+] as readonly HelloCode[];
+const textTag = 1;
+const leaderTag = 2;
+
+function readMagic(input: ByteReader): void {
+  if (input.u32() !== magic) throw new DecodeError("the hello does not start with KVRF");
+}
+
+/** Empty fields are left out; long ones are cut, since they are for people. */
+function writeField(output: ByteWriter, tag: number, text: string): void {
+  if (text === "") return;
+  const bytes = Buffer.from(text, "utf8");
+  output.u8(tag);
+  output.bytes(bytes.subarray(0, helloTextBytesMax));
+}
+
+function readFields(input: ByteReader): { text: string; leader: string } {
+  const fields = { text: "", leader: "" };
+  while (input.remaining > 0) {
+    const tag = input.u8();
+    const bytes = input.bytes(); // Unknown ones may be longer than ours: the frame bounds them.
+    if (tag === textTag) fields.text = printable(bytes);
+    else if (tag === leaderTag) fields.leader = printable(bytes);
+  }
+  return fields;
+}
+
+/** Texts of strangers end up in our log and on terminals: no control characters, no escape sequences. */
+function printable(bytes: Bytes): string {
+  const text = fromUtf8(bytes.subarray(0, helloTextBytesMax));
+  return text.replace(/\p{C}/gu, "?");
+}

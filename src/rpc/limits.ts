@@ -1,0 +1,51 @@
+/** Every bound of the wire. Reaching one is an expected outcome: a refusal or a closed connection, never growth. */
+
+/** Bytes of a frame before its body. */
+export const frameHeaderBytes = 16;
+
+/** Bytes of one body: three of the largest values (8 MiB), so that a value always fits beside keys and headers. */
+export const frameBodyBytesMax = 24 * 1024 * 1024;
+
+/** Bytes of a hello's or its answer's body. Small, since anyone may send one: it is all a stranger can make us hold. */
+export const helloBytesMax = 4096;
+
+/** Bytes of a text or an address inside a hello: a line on a terminal, a host name of 253 bytes with its port. */
+export const helloTextBytesMax = 1024;
+
+/** An accepted connection must have said hello by then (ms): room for a slow link, too short to collect idle sockets. */
+export const helloTimeoutMs = 5000;
+
+/** A dial must have its hello answered by then (ms), unless its caller has less time: three SYNs, or a lost packet. */
+export const connectTimeoutMs = 2000;
+
+/**
+ * Bytes that may wait in one connection before it counts as full: eight of the largest values. One frame may still
+ * begin below the bound, so a connection holds at most this and a frame.
+ */
+export const outputBytesMax = 64 * 1024 * 1024;
+
+/** Bytes of an output buffer that is kept when empty; larger ones go back, so that one large value costs no memory for ever. */
+export const outputKeptBytesMax = 256 * 1024;
+
+/** A connection that is closing may stand still for so long (ms) before it is cut. */
+export const closeGraceMs = 5000;
+
+/** The peer ended its side: so long (ms) may replies to its last requests take. */
+export const halfOpenMs = 10_000;
+
+/** Calls of one ClientEnd that wait for a connection or a reply; a call is a few hundred bytes. */
+export const pendingCallsMax = 16_384;
+
+/** Deadlines of calls are looked at no more often than this (ms): a call may overrun by as much. */
+export const deadlineGrainMs = 5;
+
+/** Accepted connections that said they are clients. Each holds a socket of the system and a few KiB. */
+export const clientConnectionsMax = 4096;
+
+/** Accepted connections beyond the clients': peers, and strangers that have yet to say hello. */
+export const otherConnectionsMax = 512;
+
+/** Redialling a lost peer waits at first so long (ms), then twice as long each time... */
+export const backOffMinMs = 20;
+/** ...up to this (ms): an absent peer costs one dial a second. */
+export const backOffMaxMs = 1000;

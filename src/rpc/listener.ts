@@ -1,0 +1,217 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Acceptor, Net, Socket } from "../env/net.ts";
+import { assert } from "../lib/assert.ts";
+import { DecodeError } from "../lib/codec.ts";
+import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
+import { type Frame, frameKind } from "./frame.ts";
+import {
+  commonVersion,
+  decodeHello,
+  encodeHelloReply,
+  type Hello,
+  type HelloReply,
+  type HelloRole,
+  noId,
+  protocolVersionMax,
+  protocolVersionMin,
+  type RefusalCode,
+} from "./hello.ts";
+import { clientConnectionsMax, helloTimeoutMs, otherConnectionsMax } from "./limits.ts";
+
+/** The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. */
+export type Greeting = {
+  readonly refusal?: { readonly code: RefusalCode; readonly text: string };
+  readonly timeMs?: number;
+} & Omit<HelloReply, "code" | "text" | "version" | "timeMs">;
+
+/** Who is behind a listener. `frame` and `closed` are told of connections that `greet` accepted. */
+export interface ListenerOwner<Context> extends ConnectionOwner<Context> {
+  /** Answers a hello whose version and role fit. `connection.context` may be set here; nothing may be sent yet. */
+  greet(hello: Hello, connection: Connection<Context>): Greeting;
+  /** One line about a connection that was refused or closed for what it sent. */
+  log(line: string): void;
+}
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Who may connect here. */
+  readonly roles: readonly HelloRole[];
+  readonly helloTimeoutMs?: number;
+  readonly clientConnectionsMax?: number;
+  readonly otherConnectionsMax?: number;
+  readonly outputBytesMax?: number;
+  readonly closeGraceMs?: number;
+}
+
+/**
+ * Listens, takes hellos, and hands connections that may stay to its owner. What strangers send costs them their
+ * connection, one log line, and nobody else anything. Throws as Net.listen does.
+ */
+export class Listener<Context = unknown> {
+  readonly #env: { readonly net: Net; readonly clock: Clock };
+  readonly #options: ListenerOptions;
+  readonly #connectionOptions: ConnectionOptions;
+  readonly #owner: ListenerOwner<Context>;
+  readonly #acceptor: Acceptor;
+  /** All that are not gone; the value is the hello's deadline of those that have yet to say it. */
+  readonly #connections = new Map<Connection<Context>, Timer | undefined>();
+  #clientCount = 0;
+  /** Told once until half of them are gone: a flood of connections is no flood of lines. */
+  #hasToldFull = false;
+  #closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined = undefined;
+
+  constructor(
+    env: { readonly net: Net; readonly clock: Clock },
+    options: ListenerOptions,
+    owner: ListenerOwner<Context>,
+  ) {
+    this.#env = env;
+    this.#options = options;
+    this.#connectionOptions = {
+      side: "accepted",
+      ...(options.outputBytesMax === undefined ? {} : { outputBytesMax: options.outputBytesMax }),
+      ...(options.closeGraceMs === undefined ? {} : { closeGraceMs: options.closeGraceMs }),
+    };
+    this.#owner = owner;
+    this.#acceptor = env.net.listen(options.host, options.port, (socket) => this.#accept(socket));
+  }
+
+  get port(): number {
+    return this.#acceptor.port;
+  }
+
+  /** Connections that exist, with those that have yet to say hello. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Accepts no more and closes every connection gracefully; resolves when the last one is gone. */
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#closing = Promise.withResolvers<void>();
+      this.#acceptor.close();
+      for (const connection of this.#connections.keys()) connection.close("the node is stopping");
+      this.#maybeClosed();
+    }
+    return this.#closing.promise;
+  }
+
+  #accept(socket: Socket): Connection<Context> {
+    const connection = new Connection<Context>(
+      this.#env.clock,
+      socket,
+      this.#strangers,
+      this.#connectionOptions,
+    );
+    const timeoutMs = this.#options.helloTimeoutMs ?? helloTimeoutMs;
+    const text = `no hello came within ${timeoutMs} ms`;
+    const timer = this.#env.clock.after(timeoutMs, () => connection.terminate({ cause: "protocol", text }));
+    this.#connections.set(connection, timer);
+    if (this.#closing !== undefined) connection.terminate({ cause: "refused", text: "the node is stopping" });
+    else if (this.#connections.size > this.#connectionsMax) this.#turnAway(connection);
+    return connection;
+  }
+
+  get #connectionsMax(): number {
+    const { clientConnectionsMax: clients, otherConnectionsMax: others } = this.#options;
+    return (clients ?? clientConnectionsMax) + (others ?? otherConnectionsMax);
+  }
+
+  #turnAway(connection: Connection<Context>): void {
+    const text = `${this.#connectionsMax} connections are open, which is the most`;
+    connection.terminate({ cause: "refused", text });
+    if (!this.#hasToldFull)
+      this.#owner.log(`Cannot accept ${connection.remote}: ${text}; more of these are not told`);
+    this.#hasToldFull = true;
+  }
+
+  /** Owns connections until their hello was accepted. */
+  readonly #strangers: ConnectionOwner<Context> = {
+    frame: (connection, frame) => this.#hello(connection, frame),
+    closed: (connection, closing) => {
+      if (closing.cause === "protocol" || closing.cause === "full") this.#logClosed(connection, closing);
+      this.#gone(connection);
+    },
+  };
+
+  /** Owns connections afterwards. */
+  readonly #guests: ConnectionOwner<Context> = {
+    frame: (connection, frame) => this.#owner.frame(connection, frame),
+    closed: (connection, closing) => {
+      if (closing.cause === "protocol" || closing.cause === "full") this.#logClosed(connection, closing);
+      if (connection.hello?.role === "client") this.#clientCount--;
+      this.#gone(connection);
+      this.#owner.closed(connection, closing);
+    },
+  };
+
+  #hello(connection: Connection<Context>, frame: Frame): void {
+    if (frame.kind !== frameKind.hello) throw new DecodeError("the first frame is no hello");
+    const hello = decodeHello(frame.reader());
+    this.#connections.get(connection)?.cancel();
+    connection.hello = hello;
+    const { refusal, ...greeting } = this.#preGreeting(hello) ?? this.#owner.greet(hello, connection);
+    if (!connection.isOpen) return;
+    const output = connection.begin(frameKind.helloReply, 0, 0);
+    assert(output !== undefined, "nothing is sent before the answer to the hello");
+    encodeHelloReply(output, {
+      code: refusal?.code ?? "accepted",
+      text: refusal?.text ?? "",
+      version: refusal === undefined ? (commonVersion(hello) ?? 0) : 0,
+      timeMs: this.#env.clock.wallMs(),
+      ...greeting,
+    });
+    connection.end();
+    if (refusal !== undefined) {
+      this.#owner.log(`Refused the connection from ${connection.remote}: ${refusal.text}`);
+      connection.close(refusal.text, "refused");
+      return;
+    }
+    connection.flush();
+    connection.establish();
+    connection.owner = this.#guests;
+    this.#connections.set(connection, undefined);
+    if (hello.role === "client") this.#clientCount++;
+  }
+
+  /** Refusals that are not the owner's business. */
+  #preGreeting(hello: Hello): Greeting | undefined {
+    const refuse = (code: RefusalCode, text: string): Greeting => ({
+      refusal: { code, text },
+      clusterId: noId,
+      nodeId: noId,
+      keyBytesMax: 0,
+      valueBytesMax: 0,
+      leader: "",
+    });
+    if (commonVersion(hello) === undefined)
+      return refuse(
+        "version",
+        `this node speaks protocol versions ${protocolVersionMin} to ${protocolVersionMax}, ` +
+          `the other side ${hello.versionMin} to ${hello.versionMax}; upgrade the older one`,
+      );
+    if (!this.#options.roles.includes(hello.role))
+      return refuse("role", `this port is for role ${this.#options.roles.join(" and ")}, not ${hello.role}`);
+    const most = this.#options.clientConnectionsMax ?? clientConnectionsMax;
+    if (hello.role === "client" && this.#clientCount >= most)
+      return refuse("busy", `${most} clients are connected, which is the most; try another node or later`);
+    return undefined;
+  }
+
+  #logClosed(connection: Connection<Context>, closing: Closing): void {
+    this.#owner.log(`Closed the connection from ${connection.remote}: ${closing.text}`);
+  }
+
+  #gone(connection: Connection<Context>): void {
+    this.#connections.get(connection)?.cancel();
+    this.#connections.delete(connection);
+    if (this.#connections.size < this.#connectionsMax / 2) this.#hasToldFull = false;
+    this.#maybeClosed();
+  }
+
+  #maybeClosed(): void {
+    if (this.#connections.size === 0) this.#closing?.resolve();
+  }
+}

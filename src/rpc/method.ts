@@ -1,0 +1,40 @@
+/**
+ * What a request asks or a message tells. The numbers are on the wire: they are never reused and never change.
+ * 1-15 are the KVServer's, called by clients; 16 and up are Raft's, between peers.
+ */
+export const method = {
+  get: 1,
+  put: 2,
+  delete: 3,
+  isLeader: 4,
+  status: 5,
+  requestVote: 16,
+  requestVoteReply: 17,
+  appendEntries: 18,
+  appendEntriesReply: 19,
+  heartbeat: 20,
+  heartbeatReply: 21,
+  form: 32,
+} as const;
+
+export type Method = (typeof method)[keyof typeof method];
+
+const names: { readonly [number: number]: string | undefined } = {
+  [method.get]: "KVServer.Get",
+  [method.put]: "KVServer.Put",
+  [method.delete]: "KVServer.Delete",
+  [method.isLeader]: "KVServer.IsLeader",
+  [method.status]: "KVServer.Status",
+  [method.requestVote]: "Raft.RequestVote",
+  [method.requestVoteReply]: "Raft.RequestVoteReply",
+  [method.appendEntries]: "Raft.AppendEntries",
+  [method.appendEntriesReply]: "Raft.AppendEntriesReply",
+  [method.heartbeat]: "Raft.Heartbeat",
+  [method.heartbeatReply]: "Raft.HeartbeatReply",
+  [method.form]: "Raft.Form",
+};
+
+/** The method's name for messages; a number of another version is named by its number. */
+export function methodName(number: number): string {
+  return names[number] ?? `method ${number}`;
+}

@@ -1,0 +1,65 @@
+/**
+ * Replies to client requests.
+ *
+ *     reply    = status u8 (kv/status.ts), answer | refusal
+ *     answer   = term varint, revision varint, payload        status OK or ErrNoKey
+ *     refusal  = flags u8, leader bytes, text bytes           every other status
+ *     flags    = retryable 1 | wasProposed 2
+ *     payload  = value bytes, [created varint, modified varint, count varint]    Get that found its key; its life if asked
+ *              | text bytes                                                      Status: JSON
+ *              | isLeader u8, leader bytes                                       IsLeader
+ *              | nothing                                                         the rest
+ *
+ * Statuses are numbers here: what they mean belongs to the state machine. Example, a Put at term 2, revision 5:
+ * 00 02 05.
+ */
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+
+/** Why a request was not answered. */
+export interface Refusal {
+  /** The same request may be sent again, to this node or to the leader. */
+  readonly retryable: boolean;
+  /** It stands in a log: it may still come to pass. */
+  readonly wasProposed: boolean;
+  /** `host:port` of the leader, or empty. */
+  readonly leader: string;
+  readonly text: string;
+}
+
+/** What every answer tells of the moment it was given. */
+export interface AnswerHead {
+  readonly term: number;
+  readonly revision: number;
+}
+
+export function encodeAnswerHead(body: ByteWriter, status: number, head: AnswerHead): void {
+  body.u8(status);
+  body.varint(head.term);
+  body.varint(head.revision);
+}
+
+/** Leaves the reader at the payload. */
+export function decodeAnswerHead(reader: ByteReader): AnswerHead {
+  return { term: reader.varint(), revision: reader.varint() };
+}
+
+export function encodeRefusal(body: ByteWriter, status: number, refusal: Refusal): void {
+  body.u8(status);
+  body.u8(Number(refusal.retryable) | (Number(refusal.wasProposed) << 1));
+  body.text(refusal.leader);
+  body.text(refusal.text);
+}
+
+export function decodeRefusal(reader: ByteReader): Refusal {
+  const flags = reader.u8();
+  if (flags > 3) throw new DecodeError(`a refusal has the unknown flags ${flags}`);
+  return {
+    retryable: (flags & 1) !== 0,
+    wasProposed: (flags & 2) !== 0,
+    leader: reader.text(refusalTextBytesMax),
+    text: reader.text(refusalTextBytesMax),
+  };
+}
+
+/** Bytes of a text for people, or of an address. */
+const refusalTextBytesMax = 4096;

@@ -1,0 +1,196 @@
+import type { Clock, Timer } from "../../src/env/clock.ts";
+import type { Acceptor, Net, Socket, SocketHandler } from "../../src/env/net.ts";
+import type { Prng } from "../../src/env/prng.ts";
+import type { Bytes } from "../../src/lib/bytes.ts";
+
+/** Time that stands still until `run` moves it; everything due runs in the order of its time, then of its making. */
+export class ManualClock implements Clock {
+  #nowMs = 0;
+  #events: { at: number; run: () => void }[] = [];
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return 1_700_000_000_000 + Math.floor(this.#nowMs);
+  }
+
+  after(ms: number, run: () => void): Timer {
+    const event = { at: this.#nowMs + ms, run };
+    const place = this.#events.findIndex((other) => other.at > event.at);
+    this.#events.splice(place < 0 ? this.#events.length : place, 0, event);
+    return {
+      cancel: () => {
+        this.#events = this.#events.filter((other) => other !== event);
+      },
+    };
+  }
+
+  soon(run: () => void): void {
+    this.after(0, run);
+  }
+
+  /** Lets `ms` milliseconds pass. */
+  run(ms: number): void {
+    const until = this.#nowMs + ms;
+    for (let first = this.#events[0]; first !== undefined && first.at <= until; first = this.#events[0]) {
+      this.#events.shift();
+      this.#nowMs = Math.max(this.#nowMs, first.at);
+      first.run();
+    }
+    this.#nowMs = until;
+  }
+
+  get pendingCount(): number {
+    return this.#events.length;
+  }
+}
+
+/** A network in memory that takes less than it is given, and delivers it in pieces of random size. */
+export class MemoryNet implements Net {
+  readonly #clock: Clock;
+  readonly #prng: Prng;
+  readonly #capacityBytes: number;
+  readonly #accepts = new Map<number, (socket: Socket) => SocketHandler>();
+  #nextPort = 40_000;
+
+  constructor(clock: Clock, prng: Prng, capacityBytes = 4096) {
+    this.#clock = clock;
+    this.#prng = prng;
+    this.#capacityBytes = capacityBytes;
+  }
+
+  listen(_host: string, port: number, accept: (socket: Socket) => SocketHandler): Acceptor {
+    const chosen = port === 0 ? this.#nextPort++ : port;
+    this.#accepts.set(chosen, accept);
+    return { port: chosen, close: () => this.#accepts.delete(chosen) };
+  }
+
+  connect(
+    _host: string,
+    port: number,
+    opened: (socket: Socket) => SocketHandler,
+    failed: (reason: string) => void,
+  ): { cancel(): void } {
+    let isCancelled = false;
+    this.#clock.after(1, () => {
+      if (isCancelled) return;
+      const accept = this.#accepts.get(port);
+      if (accept === undefined) return failed("nothing listens there");
+      const near = new MemorySocket(this.#clock, this.#prng, this.#capacityBytes, `server:${port}`);
+      const far = new MemorySocket(
+        this.#clock,
+        this.#prng,
+        this.#capacityBytes,
+        `client:${this.#nextPort++}`,
+      );
+      near.peer = far;
+      far.peer = near;
+      far.handler = accept(far);
+      near.handler = opened(near);
+    });
+    return {
+      cancel: () => {
+        isCancelled = true;
+      },
+    };
+  }
+}
+
+export class MemorySocket implements Socket {
+  readonly remote: string;
+  readonly #clock: Clock;
+  readonly #prng: Prng;
+  readonly #capacityBytes: number;
+  peer: MemorySocket | undefined = undefined;
+  handler: SocketHandler | undefined = undefined;
+  /** Written and not yet delivered. */
+  #flight: number[] = [];
+  #isScheduled = false;
+  #mustDrain = false;
+  #isShut = false;
+  #isEndTold = false;
+  #isDead = false;
+  /** The other side reads nothing while this is false. */
+  isRead = true;
+  writeCount = 0;
+
+  constructor(clock: Clock, prng: Prng, capacityBytes: number, remote: string) {
+    this.#clock = clock;
+    this.#prng = prng;
+    this.#capacityBytes = capacityBytes;
+    this.remote = remote;
+  }
+
+  write(bytes: Bytes): number {
+    if (this.#isDead || this.#isShut) return -1;
+    this.writeCount++;
+    const room = Math.min(bytes.length, this.#capacityBytes - this.#flight.length);
+    const count = this.#prng.chance(1, 2) ? room : this.#prng.int(0, room);
+    for (const byte of bytes.subarray(0, count)) this.#flight.push(byte);
+    this.#mustDrain = count < bytes.length;
+    this.#deliverSoon();
+    return count;
+  }
+
+  shutdown(): void {
+    this.#isShut = true;
+    this.#deliverSoon();
+  }
+
+  terminate(): void {
+    if (this.#isDead) return;
+    this.#die("dropped");
+    const peer = this.peer;
+    this.#clock.soon(() => {
+      if (peer !== undefined) peer.#die("reset by the other side");
+    });
+  }
+
+  /** Goes on delivering after `isRead` was false. */
+  resume(): void {
+    this.isRead = true;
+    this.#deliverSoon();
+  }
+
+  #die(reason: string): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#flight = [];
+    this.#clock.soon(() => this.handler?.closed(reason));
+  }
+
+  #deliverSoon(): void {
+    if (this.#isScheduled || this.#isDead) return;
+    this.#isScheduled = true;
+    this.#clock.after(this.#prng.int(0, 1), () => {
+      this.#isScheduled = false;
+      this.#deliver();
+    });
+  }
+
+  #deliver(): void {
+    if (this.#isDead || !this.isRead) return;
+    if (this.#flight.length > 0) {
+      const count = this.#prng.int(1, this.#flight.length);
+      this.peer?.handler?.data(new Uint8Array(this.#flight.splice(0, count)));
+    }
+    if (this.#isDead) return;
+    if (this.#mustDrain) {
+      this.#mustDrain = false;
+      this.handler?.drain();
+    }
+    if (this.#flight.length > 0 || this.#mustDrain) this.#deliverSoon();
+    else if (this.#isShut && !this.#isEndTold) this.#tellEnd();
+  }
+
+  #tellEnd(): void {
+    this.#isEndTold = true;
+    const peer = this.peer!;
+    if (!peer.#isDead) peer.handler?.ended();
+    if (!peer.#isEndTold) return;
+    this.#die("both sides have ended");
+    peer.#die("both sides have ended");
+  }
+}
