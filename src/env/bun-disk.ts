@@ -25,7 +25,7 @@ export class BunDisk implements Disk {
       if (!fs.existsSync(path)) return [];
       const names: string[] = [];
       for (const item of fs.readdirSync(path, { withFileTypes: true })) {
-        if (item.isFile()) names.push(item.name);
+        if (!item.isDirectory()) names.push(item.name);
       }
       return names.sort();
     });

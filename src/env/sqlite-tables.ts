@@ -45,7 +45,7 @@ function writeRows(path: string, rows: Iterable<Row>): void {
     for (const row of rows) insert.run(row.key, row.sequence, row.record);
     database.run("COMMIT");
   } finally {
-    // A statement that is left open would keep SQLite's lock on the file beyond close().
+    // Both, since a statement that lives on after a plain close() keeps SQLite's lock on the file.
     insert?.finalize();
     database.close(true);
   }
