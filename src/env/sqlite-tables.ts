@@ -237,5 +237,6 @@ function sqliteFailure(action: string, path: string, error: SQLiteError): Kvraft
 }
 
 function damaged(action: string, path: string, what: string): string {
-  return `Cannot ${action} run "${path}": the file is damaged (${what}); restore the folder from a backup or replace this node`;
+  const advice = "restore the folder from a backup or replace this node";
+  return `Cannot ${action} run "${path}": the file is damaged (${what}); ${advice}`;
 }

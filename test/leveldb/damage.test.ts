@@ -1,0 +1,140 @@
+/** Damaged SQLite files under a whole store: the answer is right, or CORRUPTION that names the file. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BunDisk } from "../../src/env/bun-disk.ts";
+import { SqliteTables } from "../../src/env/sqlite-tables.ts";
+import { LevelDB } from "../../src/leveldb/level-db.ts";
+import { encodeRecord } from "../../src/leveldb/record.ts";
+import { toUtf8 } from "../../src/lib/bytes.ts";
+import { KvraftError } from "../../src/lib/error.ts";
+
+const root = mkdtempSync(join(tmpdir(), "kvraft-damage-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const env = { disk: new BunDisk(), tables: new SqliteTables() };
+const folder = join(root, "store");
+const run = join(folder, "000001.run");
+const keyCount = 2000;
+
+function keyOf(place: number): Uint8Array {
+  return toUtf8(String(place).padStart(6, "0"));
+}
+
+function failureOf(use: (store: LevelDB) => unknown): KvraftError | undefined {
+  try {
+    const store = LevelDB.open(env, folder);
+    try {
+      use(store);
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    if (error instanceof KvraftError) return error;
+    throw error;
+  }
+  return undefined;
+}
+
+beforeAll(() => {
+  const store = LevelDB.open(env, folder, { createIfMissing: true });
+  for (let place = 0; place < keyCount; place++) store.put(keyOf(place), new Uint8Array(100).fill(place));
+  store.flush({ index: 1, term: 1 });
+  store.close();
+});
+
+const uses: [string, (store: LevelDB) => unknown][] = [
+  ["get", (store) => store.get(keyOf(5))],
+  ["getRecord", (store) => store.getRecord(keyOf(5))],
+  ["seekToFirst", (store) => store.newIterator().seekToFirst()],
+  ["seekToLast", (store) => store.newIterator().seekToLast()],
+];
+
+describe("a run that is damaged", () => {
+  test("garbage of the same length is CORRUPTION that names the file, whatever is asked", () => {
+    const whole = readFileSync(run);
+    writeFileSync(run, new Uint8Array(whole.length).fill(0x61));
+    for (const [name, use] of uses) {
+      const failure = failureOf(use);
+      expect(failure?.code, name).toBe("CORRUPTION");
+      expect(failure?.message, name).toContain(`run "${run}": the file is damaged (`);
+    }
+    writeFileSync(run, whole);
+  });
+
+  test("zeros behind the first page are CORRUPTION that names the file when they are read", () => {
+    const whole = readFileSync(run);
+    const bytes = Buffer.from(whole);
+    bytes.fill(0, 4096);
+    writeFileSync(run, bytes);
+    for (const [name, use] of uses) {
+      const failure = failureOf(use);
+      expect(failure?.code, name).toBe("CORRUPTION");
+      expect(failure?.message, name).toContain(run);
+    }
+    writeFileSync(run, whole);
+  });
+
+  test("a run cut to any length is CORRUPTION at open", () => {
+    const whole = readFileSync(run);
+    for (const length of [0, 1, 100, 4096, whole.length - 4096, whole.length - 1]) {
+      writeFileSync(run, whole.subarray(0, length));
+      const failure = failureOf(() => {});
+      expect(failure?.code, `${length} bytes`).toBe("CORRUPTION");
+      expect(failure?.message).toContain(run);
+    }
+    writeFileSync(run, whole);
+  });
+
+  test("a damaged byte anywhere is an error that names the file, or shows in a key or value, and ends", () => {
+    const whole = readFileSync(run);
+    let errors = 0;
+    for (let offset = 0; offset < whole.length; offset += 5003) {
+      const bytes = Buffer.from(whole);
+      bytes[offset] = bytes[offset]! ^ 0xff;
+      writeFileSync(run, bytes);
+      const failure = failureOf((store) => {
+        const iterator = store.newIterator();
+        let count = 0;
+        for (iterator.seekToFirst(); iterator.valid(); iterator.next())
+          if (iterator.value().length > 0) count++;
+        expect(count).toBeLessThanOrEqual(keyCount);
+        store.getRecord(keyOf(7));
+      });
+      if (failure !== undefined) {
+        errors++;
+        expect(failure.message, `byte ${offset}`).toContain(run);
+      }
+    }
+    expect(errors).toBeGreaterThan(0);
+    writeFileSync(run, whole);
+  });
+
+  test("a record that is none is CORRUPTION for those who read it, and harms no other", () => {
+    const other = join(root, "other");
+    const record = encodeRecord({
+      isTombstone: false,
+      isComplete: true,
+      created: 1,
+      count: 1,
+      lease: 0,
+      expiry: 0,
+      value: toUtf8("v"),
+    });
+    const first = LevelDB.open(env, other, { createIfMissing: true });
+    for (let place = 0; place < 30; place++) first.put(keyOf(place), toUtf8("v"));
+    first.flush({ index: 1, term: 1 });
+    first.close();
+    const path = join(other, "000001.run");
+    const rows = Array.from({ length: 30 }, (_, place) => ({ key: keyOf(place), sequence: 1, record }));
+    rows[5]!.record = toUtf8("no record");
+    env.tables.build(path, rows);
+    const store = LevelDB.open(env, other);
+    const expected = `Cannot read run "${path}": the file is damaged (record format 110 is unknown)`;
+    expect(() => store.get(keyOf(5))).toThrow(expected);
+    expect(() => store.getRecord(keyOf(5))).toThrow(expected);
+    expect(() => store.newIterator().seek(keyOf(5))).toThrow(expected);
+    expect(store.get(keyOf(20))).toEqual(toUtf8("v"));
+    store.close();
+  });
+});
