@@ -39,10 +39,10 @@ run: dist/kvraft ## Build, start a three-node cluster on this machine, and open 
 test: check unit e2e ## Everything that must pass: check, unit, e2e
 
 unit: $(STAMP) ## Tests of the parts, in process
-	$(BUN) test test --path-ignore-patterns 'test/e2e/**'
+	$(BUN) test --timeout 30000 test --path-ignore-patterns 'test/e2e/**'
 
 e2e: dist/kvraft ## Tests of the built binary: kill -9, damage, the README's commands
-	$(BUN) test test/e2e
+	$(BUN) test --timeout 120000 test/e2e
 
 check: $(STAMP) ## Types, lint and format
 	$(BUN) check

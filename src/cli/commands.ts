@@ -1,0 +1,49 @@
+import { parseCommandLine } from "./args.ts";
+import type { Command, Context } from "./context.ts";
+import { deleteCommand } from "./delete.ts";
+import { devCommand } from "./dev.ts";
+import { describeError, exitStatus, exitStatusOf } from "./exit-status.ts";
+import { getCommand } from "./get.ts";
+import { commandHelp, generalHelp, makeHelpCommand } from "./help.ts";
+import { putCommand } from "./put.ts";
+import { replCommand } from "./repl.ts";
+import { serverCommand } from "./server.ts";
+import { statusCommand } from "./status.ts";
+import { printVersion, versionCommand } from "./version.ts";
+
+/** Every command, in the order help lists them. */
+export const commands: readonly Command[] = [
+  serverCommand,
+  devCommand,
+  replCommand,
+  getCommand,
+  putCommand,
+  deleteCommand,
+  statusCommand,
+  versionCommand,
+  makeHelpCommand(() => commands),
+];
+
+/** Runs the command that the arguments name and yields its exit status. Never rejects: an error has been told. */
+export async function runCommandLine(context: Context, args: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseCommandLine(args, commands);
+    switch (parsed.kind) {
+      case "call":
+        return await parsed.command.run(context, parsed.call);
+      case "version":
+        return printVersion(context, parsed.settings.format);
+      case "help":
+        context.stdout.write(
+          parsed.command === undefined ? generalHelp(commands) : commandHelp(parsed.command),
+        );
+        return exitStatus.done;
+      case "nothing":
+        context.stderr.write(generalHelp(commands));
+        return exitStatus.usage;
+    }
+  } catch (error) {
+    context.stderr.write(`${describeError(error)}\n`);
+    return exitStatusOf(error);
+  }
+}

@@ -1,0 +1,34 @@
+import type { Command } from "./context.ts";
+import { exitStatus } from "./exit-status.ts";
+import { decodeArgument, jsonLine } from "./output.ts";
+import { withClient } from "./with-client.ts";
+
+export const deleteCommand: Command = {
+  name: "delete",
+  aliases: ["del"],
+  summary: "Remove keys",
+  usage: "<key>...",
+  argumentsMin: 1,
+  argumentsMax: Number.POSITIVE_INFINITY,
+  flags: [],
+  details: "Prints how many of the keys existed, and ends with status 0 even if none did.",
+  examples: ["kvraft delete greeting", "kvraft delete a b c"],
+  run: async (context, call) => {
+    const keys = call.positionals.map((text) => decodeArgument(text, call.settings.encoding, "key"));
+    return withClient(context, call.settings, async (client) => {
+      let deleted = 0;
+      let done = 0;
+      try {
+        for (const key of keys) {
+          if (await client.delete(key)) deleted++;
+          done++;
+        }
+      } catch (error) {
+        if (done > 0) context.stderr.write(`kvraft: the first ${done} of ${keys.length} keys are done\n`);
+        throw error;
+      }
+      context.stdout.write(call.settings.format === "json" ? jsonLine({ deleted }) : `${deleted}\n`);
+      return exitStatus.done;
+    });
+  },
+};

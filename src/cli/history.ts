@@ -1,0 +1,94 @@
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { messageOf } from "../lib/error.ts";
+import type { Context } from "./context.ts";
+
+/** Lines that are kept between runs; a longer file is cut to the newest at the next start. */
+export const historyLinesMax = 1_000;
+
+/** Longer lines hold data, not something to be typed again. */
+const lineLengthMax = 4_096;
+
+/**
+ * The prompt's history: a file of lines, oldest first, that only its user may read. It is a comfort: a failure is told
+ * once and never ends the prompt.
+ */
+export class History {
+  readonly #path: string | undefined;
+  readonly #warn: (text: string) => void;
+  #last: string | undefined;
+  #isBroken = false;
+
+  /** `path` undefined keeps nothing. */
+  constructor(path: string | undefined, warn: (text: string) => void) {
+    this.#path = path;
+    this.#warn = warn;
+  }
+
+  /** The lines of earlier runs, newest first, as readline wants them. */
+  load(): string[] {
+    const path = this.#path;
+    if (path === undefined) return [];
+    const lines = this.#attempt(path, () => readLinesOf(path)) ?? [];
+    if (lines.length > historyLinesMax) {
+      lines.splice(0, lines.length - historyLinesMax);
+      this.#attempt(path, () => replace(path, lines));
+    }
+    this.#last = lines.at(-1);
+    return lines.reverse();
+  }
+
+  /** Keeps a line at once, so that prompts that run side by side lose nothing of each other. */
+  add(line: string): void {
+    const path = this.#path;
+    // A line that begins with a space is kept nowhere, as in shells: it may hold a secret.
+    if (path === undefined || line === this.#last || !isKept(line)) return;
+    this.#last = line;
+    this.#attempt(path, () => {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      appendFileSync(path, `${line}\n`, { mode: 0o600 });
+    });
+  }
+
+  #attempt<T>(path: string, run: () => T): T | undefined {
+    if (this.#isBroken) return undefined;
+    try {
+      return run();
+    } catch (error) {
+      this.#isBroken = true;
+      this.#warn(`Cannot keep the history in ${JSON.stringify(path)}: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+}
+
+/** True for a line that a history holds. */
+export function isKept(line: string): boolean {
+  return line.trim() !== "" && !line.startsWith(" ") && line.length <= lineLengthMax && !line.includes("\n");
+}
+
+/** $KVRAFT_HISTFILE, or kvraft/history below $XDG_STATE_HOME or ~/.local/state. An empty $KVRAFT_HISTFILE: none. */
+export function historyPath(context: Pick<Context, "environment" | "homeDir">): string | undefined {
+  const chosen = context.environment.KVRAFT_HISTFILE;
+  if (chosen !== undefined) return chosen === "" ? undefined : chosen;
+  const stateDir = context.environment.XDG_STATE_HOME || `${context.homeDir}/.local/state`;
+  return `${stateDir}/kvraft/history`;
+}
+
+function readLinesOf(path: string): string[] {
+  try {
+    const lines = readFileSync(path, "utf8").split("\n").filter(isKept);
+    // A file from elsewhere may be open to others.
+    chmodSync(path, 0o600);
+    return lines;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function replace(path: string, lines: readonly string[]): void {
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, `${lines.join("\n")}\n`, { mode: 0o600 });
+  renameSync(temporary, path);
+}

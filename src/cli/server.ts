@@ -1,0 +1,125 @@
+import type { LogLevel, ServerConfig } from "../config/config.ts";
+import { parseServerConfig } from "../config/server-config.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
+import type { KVServer } from "../server/kv-server.ts";
+import type { Command, Context } from "./context.ts";
+import { configText } from "./endpoints.ts";
+import { describeError, exitStatus } from "./exit-status.ts";
+import { logTo } from "./log.ts";
+
+/** How long an orderly end may be held up by something that still keeps the process busy. */
+const lingerMs = 2_000;
+
+export const serverCommand: Command = {
+  name: "server",
+  summary: "Run one server of a cluster",
+  usage: "<config.yml>",
+  argumentsMin: 1,
+  argumentsMax: 1,
+  flags: [
+    { name: "check-config", summary: "say whether the configuration can be used, and end" },
+    {
+      name: "exit-with-stdin",
+      summary: "stop when stdin ends: for a parent that may die",
+      isHidden: true,
+    },
+  ],
+  details: [
+    "Logs to stderr. SIGTERM and SIGINT stop it in order (status 0), a second one at once. Status 2 when it cannot",
+    "start (configuration, data folder, port), 1 when a fault stopped it. --check-config prints OK or every problem.",
+  ].join("\n"),
+  examples: ["kvraft server config/server1.yml", "kvraft server --check-config config/server1.yml"],
+  run: async (context, call) => {
+    const path = call.positionals[0]!;
+    const content = await context.readFile(path);
+    if (content === undefined)
+      throw new KvraftError(
+        "NOT_FOUND",
+        `Cannot read the configuration ${JSON.stringify(path)}: there is no such file`,
+      );
+    const { config, warnings } = parseServerConfig(configText(content, path), path);
+    for (const warning of warnings) context.stderr.write(`kvraft: warning: ${warning}\n`);
+    if (!call.flags.has("check-config")) return runServer(context, config, call.flags.has("exit-with-stdin"));
+    context.stdout.write("OK\n");
+    return exitStatus.done;
+  },
+};
+
+/** Runs until a signal, the end of stdin (if asked to), or a fault. */
+async function runServer(context: Context, config: ServerConfig, endsWithStdin: boolean): Promise<number> {
+  const log = logTo(context.stderr, config.logLevel);
+  const stopRequest = new StopRequest(log);
+  stopRequest.listen(endsWithStdin);
+  try {
+    const { startKVServer } = await import("../server/kv-server.ts");
+    const server = await startKVServer(config, { log });
+    stopRequest.serve(server);
+    const fault = await Promise.race([server.stopped, stopRequest.failed]);
+    if (fault === undefined) return exitStatus.done;
+    context.stderr.write(`${describeError(fault)}\n`);
+    // A folder that turned out to be unusable when the peers were asked is no other than one that is so at once.
+    return fault.code === "IDENTITY" ? exitStatus.usage : exitStatus.fault;
+  } finally {
+    stopRequest.unlisten();
+    setTimeout(() => process.exit(), lingerMs).unref();
+  }
+}
+
+/** What asks the server to stop. It may come before there is a server to be stopped. */
+class StopRequest {
+  readonly #log: (level: LogLevel, line: string) => void;
+  readonly #failed = Promise.withResolvers<KvraftError>();
+  #isAsked = false;
+  #server: KVServer | undefined;
+  readonly #onTerminate = () => this.#signal("SIGTERM", exitStatus.terminated);
+  readonly #onInterrupt = () => this.#signal("SIGINT", exitStatus.interrupted);
+  readonly #onInputEnd = () => this.#ask("stdin ended");
+
+  constructor(log: (level: LogLevel, line: string) => void) {
+    this.#log = log;
+  }
+
+  /** Why the server could not stop in order. It would otherwise go on half stopped, deaf to a signal. */
+  get failed(): Promise<KvraftError> {
+    return this.#failed.promise;
+  }
+
+  listen(endsWithStdin: boolean): void {
+    process.on("SIGTERM", this.#onTerminate);
+    process.on("SIGINT", this.#onInterrupt);
+    if (!endsWithStdin) return;
+    for (const event of ["end", "close", "error"]) process.stdin.on(event, this.#onInputEnd);
+    process.stdin.resume();
+  }
+
+  unlisten(): void {
+    process.off("SIGTERM", this.#onTerminate);
+    process.off("SIGINT", this.#onInterrupt);
+    for (const event of ["end", "close", "error"]) process.stdin.off(event, this.#onInputEnd);
+    process.stdin.pause();
+  }
+
+  serve(server: KVServer): void {
+    this.#server = server;
+    if (this.#isAsked) this.#run();
+  }
+
+  #signal(name: string, status: number): void {
+    if (this.#isAsked) process.exit(status);
+    this.#ask(name);
+  }
+
+  #ask(cause: string): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    this.#log("info", `stopping: ${cause}`);
+    this.#run();
+  }
+
+  #run(): void {
+    this.#server?.stop().catch((cause: unknown) => {
+      const code = cause instanceof KvraftError ? cause.code : "IO_ERROR";
+      this.#failed.resolve(new KvraftError(code, `Cannot stop in order: ${messageOf(cause)}`, { cause }));
+    });
+  }
+}

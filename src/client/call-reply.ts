@@ -1,0 +1,60 @@
+import { type Status, statusOf } from "../kv/status.ts";
+import { ByteReader, DecodeError } from "../lib/codec.ts";
+import { KvraftError } from "../lib/error.ts";
+import { type Address, parseAddress } from "../rpc/address.ts";
+import type { CallResult } from "../rpc/pending-calls.ts";
+import { decodeAnswerHead, decodeRefusal } from "../rpc/reply.ts";
+
+/** A call's result as the client sees it. */
+export type Reply =
+  | { readonly kind: "answer"; readonly status: "OK" | "ErrNoKey"; readonly payload: ByteReader }
+  | {
+      readonly kind: "failure";
+      /** A status, or `Unreachable` when nobody answered. */
+      readonly code: Status | "Unreachable";
+      readonly retryable: boolean;
+      /** This attempt may have been proposed, and may still come to pass. */
+      readonly mayBeProposed: boolean;
+      readonly leader: Address | undefined;
+      readonly text: string;
+    };
+
+/** Decodes the result of a call. A reply that cannot be read counts as none: the request may have been done. */
+export function replyOf(result: CallResult): Reply {
+  if (!result.ok) return unreachable(result.wasSent, result.text);
+  try {
+    const reader = new ByteReader(result.body);
+    const status = statusOf(reader.u8());
+    if (status === undefined) throw new DecodeError("the reply has an unknown status");
+    if (status === "OK" || status === "ErrNoKey") {
+      decodeAnswerHead(reader);
+      return { kind: "answer", status, payload: reader };
+    }
+    const { retryable, wasProposed, leader, text } = decodeRefusal(reader);
+    return {
+      kind: "failure",
+      code: status,
+      retryable,
+      mayBeProposed: wasProposed,
+      leader: addressOf(leader),
+      text,
+    };
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return unreachable(true, `The server's reply cannot be read: ${error.message}`);
+  }
+}
+
+function unreachable(mayBeProposed: boolean, text: string): Reply {
+  return { kind: "failure", code: "Unreachable", retryable: true, mayBeProposed, leader: undefined, text };
+}
+
+function addressOf(text: string): Address | undefined {
+  if (text === "") return undefined;
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    if (error instanceof KvraftError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,187 @@
+import { assert } from "../lib/assert.ts";
+import type { Bytes } from "../lib/bytes.ts";
+import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
+import { type Command, decodeCommand, type SessionStamp } from "./command.ts";
+import { configurationKey, metaKey, sessionKey, sessionNameOf, sessionPrefix, userKey } from "./keys.ts";
+import type { Result } from "./result.ts";
+import { type Admission, SessionTable } from "./session-table.ts";
+import type { Store, StoredRecord } from "./store.ts";
+
+/**
+ * The replicated state machine: a deterministic function of the log. Every replica that applied the same entries holds
+ * the same keys, revision, clock and sessions, and gave the same results. It reads no local clock: time is what the
+ * commands carry, and never goes back.
+ *
+ * User keys go to the store as they are applied. The rest of the state (sessions, revision, clock) lives in memory and
+ * is written by `save`, which comes right before every flush: what is on disk is always one moment of the log.
+ */
+export class StateMachine {
+  readonly #store: Store;
+  readonly #sessions: SessionTable;
+  #revision: number;
+  #clockMs: number;
+  #applied: number;
+
+  /**
+   * Takes up what the store holds, which is the state after the entry `applied`. Throws a KvraftError (CORRUPTION,
+   * FORMAT) when that is none.
+   */
+  constructor(store: Store, applied: number) {
+    this.#store = store;
+    this.#applied = applied;
+    try {
+      const meta = readMeta(store);
+      this.#revision = meta.revision;
+      this.#clockMs = meta.clockMs;
+      this.#sessions = new SessionTable(meta.bornFloorMs);
+      this.#sessions.restore(readSessions(store));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      throw new KvraftError(
+        "CORRUPTION",
+        `Cannot read the state: ${error.message}; restore the data folder from a copy, or replace the node`,
+      );
+    }
+  }
+
+  /** +1 with each command that changed a key. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The log's time, in ms since 1970. */
+  get clockMs(): number {
+    return this.#clockMs;
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Applies the command of entry `index`. A command that cannot be understood stops the node: it is never skipped. */
+  applyCommand(index: number, data: Bytes): Result {
+    this.#advance(index);
+    const command = decodeOrStop(index, data);
+    this.#clockMs = Math.max(this.#clockMs, command.timeMs);
+    const { session } = command;
+    if (session === undefined) return this.#execute(command);
+    const admission = this.#sessions.admit(session, this.#clockMs);
+    if (admission.kind === "duplicate") return admission.result;
+    if (admission.kind === "refuse") return { status: admission.status, revision: this.#revision };
+    const result = this.#execute(command);
+    this.#sessions.record(session, index, this.#clockMs, result);
+    return result;
+  }
+
+  /** Applies a configuration entry: kept as it stands, for whoever takes over this state. */
+  applyConfiguration(index: number, data: Bytes): void {
+    this.#advance(index);
+    this.#store.put(configurationKey, data, this.#revision);
+  }
+
+  /** Applies an entry without a command. */
+  applyNoop(index: number): void {
+    this.#advance(index);
+  }
+
+  get(key: Bytes): Bytes | undefined {
+    return this.#store.get(userKey(key));
+  }
+
+  /** The value with what is known of its key's life. */
+  getRecord(key: Bytes): StoredRecord | undefined {
+    return this.#store.getRecord(userKey(key));
+  }
+
+  /** What would happen to this command if it were applied now; for a leader, which appends no duplicate. */
+  admit(stamp: SessionStamp): Admission {
+    return this.#sessions.admit(stamp, this.#clockMs);
+  }
+
+  /** Writes what lives in memory to the store, so that the next flush holds the whole state. */
+  save(): void {
+    for (const { name, record } of this.#sessions.takeChanges()) {
+      if (record === undefined) this.#store.delete(sessionKey(name), this.#revision);
+      else this.#store.put(sessionKey(name), record, this.#revision);
+    }
+    const meta = {
+      revision: this.#revision,
+      clockMs: this.#clockMs,
+      bornFloorMs: this.#sessions.bornFloorMs,
+    };
+    this.#store.put(metaKey, encodeMeta(meta), this.#revision);
+  }
+
+  #advance(index: number): void {
+    assert(index === this.#applied + 1, "entries are applied in order, each once");
+    this.#applied = index;
+  }
+
+  #execute(command: Command): Result {
+    const key = userKey(command.key);
+    if (command.type === "put") {
+      this.#store.put(key, command.value, ++this.#revision);
+      return { status: "OK", revision: this.#revision };
+    }
+    if (this.#store.get(key) === undefined) return { status: "ErrNoKey", revision: this.#revision };
+    this.#store.delete(key, ++this.#revision);
+    return { status: "OK", revision: this.#revision };
+  }
+}
+
+function decodeOrStop(index: number, data: Bytes): Command {
+  try {
+    return decodeCommand(data);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new KvraftError(
+      "FORMAT",
+      `Cannot apply entry ${index}: ${messageOf(error)}; this node is older than the one that proposed it, upgrade it`,
+    );
+  }
+}
+
+interface Meta {
+  readonly revision: number;
+  readonly clockMs: number;
+  readonly bornFloorMs: number;
+}
+
+/** meta := version of the state u8 (1), revision varint, clockMs varint, bornFloorMs varint */
+function encodeMeta(meta: Meta): Bytes {
+  const writer = new ByteWriter(32);
+  writer.u8(1);
+  writer.varint(meta.revision);
+  writer.varint(meta.clockMs);
+  writer.varint(meta.bornFloorMs);
+  return writer.take();
+}
+
+function readMeta(store: Store): Meta {
+  const record = store.get(metaKey);
+  if (record === undefined) return { revision: 0, clockMs: 0, bornFloorMs: 0 };
+  const reader = new ByteReader(record);
+  const version = reader.u8();
+  if (version !== 1)
+    throw new KvraftError(
+      "FORMAT",
+      `Cannot read the state: it has version ${version}, 1 is known; upgrade this node`,
+    );
+  const meta = { revision: reader.varint(), clockMs: reader.varint(), bornFloorMs: reader.varint() };
+  reader.end();
+  return meta;
+}
+
+function* readSessions(store: Store): Generator<{ name: string; record: Bytes }> {
+  const iterator = store.newIterator();
+  try {
+    for (iterator.seek(sessionPrefix); iterator.valid(); iterator.next()) {
+      const name = sessionNameOf(iterator.key());
+      if (name === undefined) return;
+      yield { name, record: iterator.value() };
+    }
+  } finally {
+    iterator.close();
+  }
+}

@@ -1,0 +1,20 @@
+import { runCommandLine } from "./cli/commands.ts";
+import { exitStatus } from "./cli/exit-status.ts";
+import { processContext } from "./cli/process-context.ts";
+
+/** Set when stdout cannot take the data: whatever the command did, its result did not arrive. */
+let outputStatus: number | undefined;
+
+process.stdout.on("error", (error) => {
+  // The reader has left, as `head` does: nobody misses the rest.
+  if ("code" in error && error.code === "EPIPE") return;
+  outputStatus = exitStatus.usage;
+  process.exitCode = outputStatus;
+  process.stderr.write(`kvraft: Cannot write to stdout: ${error.message}\n`);
+});
+// There is nobody left to tell.
+process.stderr.on("error", () => {});
+
+const status = await runCommandLine(processContext(), process.argv.slice(2));
+// Never process.exit: it would cut off what stdout has not taken yet.
+process.exitCode = outputStatus ?? status;

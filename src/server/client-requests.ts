@@ -1,0 +1,318 @@
+import type { Clock } from "../env/clock.ts";
+import { type Command, decodeCommand, stampTime } from "../kv/command.ts";
+import type { Result } from "../kv/result.ts";
+import type { StateMachine } from "../kv/state-machine.ts";
+import { isRetryable, type Status, statusNumber } from "../kv/status.ts";
+import type { Bytes } from "../lib/bytes.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { KvraftError } from "../lib/error.ts";
+import type { EntryId } from "../raft/types.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { type Frame, frameKind } from "../rpc/frame.ts";
+import { method } from "../rpc/method.ts";
+import { encodeAnswerHead, encodeRefusal } from "../rpc/reply.ts";
+import { decodeRequestHead, withLife } from "../rpc/request.ts";
+import type { Driver } from "./driver.ts";
+import type { Guest } from "./guest.ts";
+import { bornAheadMsMax, commandBytesMax } from "./limits.ts";
+import { type Waiter, Waiters } from "./waiters.ts";
+
+/** The way back to who asked. */
+interface ReplyTo {
+  readonly connection: Connection<Guest>;
+  readonly method: number;
+  readonly requestId: number;
+}
+
+interface Read extends ReplyTo {
+  readonly key: Bytes;
+  readonly wantsLife: boolean;
+}
+
+export interface ClientRequestsOptions {
+  readonly clock: Clock;
+  readonly machine: StateMachine;
+  readonly driver: Driver;
+  readonly keyBytesMax: number;
+  readonly valueBytesMax: number;
+  readonly requestsInFlightMax: number;
+  /** `host:port` of the node that leads as far as is known, or empty. */
+  readonly leaderAddress: () => string;
+  readonly term: () => number;
+  /** The time that a command gets which is proposed now (see LogTime). */
+  readonly timeMs: () => number;
+  /** The connection has frames that wait for the end of the turn. */
+  readonly markDirty: (connection: Connection<Guest>) => void;
+  /** What the node says of itself, as JSON. */
+  readonly statusJson: () => string;
+}
+
+/** The service of the clients: KVServer.Get, Put, Delete, IsLeader, Status. */
+export class ClientRequests {
+  readonly #options: ClientRequestsOptions;
+  readonly #waiters = new Waiters<ReplyTo>();
+  /** Reads that wait for confirmation, by the context of their batch. */
+  readonly #reads = new Map<number, Read[]>();
+  /** The reads of this turn, which become one batch. */
+  #newReads: Read[] = [];
+  #readContext = 0;
+  #readCount = 0;
+
+  constructor(options: ClientRequestsOptions) {
+    this.#options = options;
+  }
+
+  /** A request arrived. DecodeErrors of what is inside are answered; the connection goes on. */
+  handle(connection: Connection<Guest>, frame: Frame): void {
+    const replyTo = { connection, method: frame.method, requestId: frame.requestId };
+    try {
+      const reader = frame.reader();
+      const { remainingMs } = decodeRequestHead(reader);
+      this.#dispatch(replyTo, reader, remainingMs);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#refuse(replyTo, "NoKeyValue", `Cannot read the request: ${error.message}`);
+    }
+  }
+
+  /** The entry was applied: who waits for it gets the result, or hears that another entry stands in its place. */
+  applied(id: EntryId, result: Result): void {
+    const chain = this.#waiters.take(id.index);
+    for (let waiter: Waiter<ReplyTo> | undefined = chain; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.reply === undefined) continue;
+      else if (waiter.term === id.term) this.#answerResult(waiter.reply, result);
+      else this.#unknown(waiter.reply, "Another leader's entry took its place in the log");
+    }
+  }
+
+  /** Asks for the reads of this turn. */
+  turnBegins(): void {
+    if (this.#newReads.length === 0) return;
+    const reads = this.#newReads;
+    this.#newReads = [];
+    const context = ++this.#readContext;
+    if (this.#options.driver.isReady && this.#options.driver.readIndex(context)) {
+      this.#reads.set(context, reads);
+      return;
+    }
+    this.#readCount -= reads.length;
+    for (const read of reads) this.#refuseAsFollower(read);
+  }
+
+  /** The state is new enough for the reads of this batch. */
+  readable(context: number): void {
+    const reads = this.#reads.get(context);
+    if (reads === undefined) return;
+    this.#reads.delete(context);
+    this.#readCount -= reads.length;
+    for (const read of reads) this.#answerRead(read);
+  }
+
+  /** Nothing that was asked under this leadership can be answered for certain. */
+  lostLeadership(): void {
+    for (const chain of this.#waiters.takeAll())
+      for (let waiter: Waiter<ReplyTo> | undefined = chain; waiter !== undefined; waiter = waiter.next)
+        if (waiter.reply !== undefined)
+          this.#unknown(waiter.reply, "This node lost the leadership before the outcome was known");
+    const batches = [...this.#reads.values(), this.#newReads];
+    this.#reads.clear();
+    this.#newReads = [];
+    for (const reads of batches) {
+      this.#readCount -= reads.length;
+      for (const read of reads) this.#refuseAsFollower(read);
+    }
+  }
+
+  /** Answers those whose time is up. Called every now and then. */
+  expire(): void {
+    for (const replyTo of this.#waiters.takeExpired(this.#options.clock.monotonicMs()))
+      this.#unknown(replyTo, "It was proposed, and its outcome was not known in time");
+  }
+
+  #dispatch(replyTo: ReplyTo, reader: ByteReader, remainingMs: number): void {
+    switch (replyTo.method) {
+      case method.get:
+        this.#get(replyTo, reader);
+        return;
+      case method.put:
+      case method.delete:
+        this.#propose(replyTo, reader.rest(), remainingMs);
+        return;
+      case method.isLeader:
+        this.#answer(replyTo, "OK", (body) => {
+          body.u8(Number(this.#options.driver.isReady));
+          body.text(this.#options.leaderAddress());
+        });
+        return;
+      case method.status:
+        this.#answer(replyTo, "OK", (body) => body.text(this.#options.statusJson()));
+        return;
+      default:
+        throw new DecodeError(`method ${replyTo.method} is no request of clients`);
+    }
+  }
+
+  #get(replyTo: ReplyTo, reader: ByteReader): void {
+    const wantsLife = (reader.u8() & withLife) !== 0;
+    const key = reader.bytes();
+    reader.end();
+    if (!this.#options.driver.isReady) return this.#refuseAsFollower(replyTo);
+    if (this.#isFull()) return this.#refuseAsBusy(replyTo);
+    this.#readCount++;
+    const { connection, method, requestId } = replyTo;
+    this.#newReads.push({ connection, method, requestId, key, wantsLife });
+    this.#options.driver.schedule();
+  }
+
+  #propose(replyTo: ReplyTo, bytes: Bytes, remainingMs: number): void {
+    const { driver, clock, machine, timeMs } = this.#options;
+    const command = decodeCommand(bytes);
+    const problem = this.#problemOf(replyTo.method, command, bytes.length);
+    if (problem !== undefined) return this.#refuse(replyTo, problem.status, problem.text);
+    if (!driver.isReady) return this.#refuseAsFollower(replyTo);
+    const deadlineMs = clock.monotonicMs() + remainingMs;
+    const { session } = command;
+    if (session !== undefined) {
+      const admission = machine.admit(session);
+      if (admission.kind === "duplicate") return this.#answerResult(replyTo, admission.result);
+      if (admission.kind === "refuse" && admission.status === "ErrSessionEnded")
+        return this.#refuse(
+          replyTo,
+          "ErrSessionEnded",
+          `The session ${session.name} has ended; open another one`,
+        );
+    }
+    if (this.#isFull()) return this.#refuseAsBusy(replyTo);
+    if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
+    stampTime(bytes, timeMs());
+    const started = driver.start(bytes);
+    if (started.ok) this.#waiters.add(started.index, started.term, session, replyTo, deadlineMs);
+    else if (started.reason === "busy") this.#refuseAsBusy(replyTo);
+    else this.#refuseAsFollower(replyTo);
+  }
+
+  /** What is wrong with a command, whoever leads. */
+  #problemOf(number: number, command: Command, bytes: number): { status: Status; text: string } | undefined {
+    const { keyBytesMax, valueBytesMax, timeMs } = this.#options;
+    const { key, value, session } = command;
+    if (command.type !== (number === method.put ? "put" : "delete"))
+      return {
+        status: "NoKeyValue",
+        text: `Cannot run a ${command.type} that is asked for by another method`,
+      };
+    if (key.length > keyBytesMax) return tooLarge("key", key.length, keyBytesMax);
+    if (value.length > valueBytesMax) return tooLarge("value", value.length, valueBytesMax);
+    if (bytes > commandBytesMax)
+      return {
+        status: "ErrTooLarge",
+        text: `The command has ${bytes} bytes, at most ${commandBytesMax} are allowed`,
+      };
+    if (session !== undefined && session.bornMs > timeMs() + bornAheadMsMax)
+      return {
+        status: "NoKeyValue",
+        text: `Cannot open a session that is born ${session.bornMs} ms after 1970`,
+      };
+    return undefined;
+  }
+
+  #answerRead(read: Read): void {
+    try {
+      if (read.wantsLife) this.#answerRecord(read);
+      else this.#answerValue(read);
+    } catch (error) {
+      // Only reads may fail alone: nothing is decided by them.
+      if (!(error instanceof KvraftError)) throw error;
+      this.#refuse(read, "ErrLevelDB", error.message);
+    }
+  }
+
+  #answerValue(read: Read): void {
+    const value = this.#options.machine.get(read.key);
+    if (value === undefined) this.#answer(read, "ErrNoKey");
+    else this.#answer(read, "OK", (body) => body.bytes(value));
+  }
+
+  #answerRecord(read: Read): void {
+    const record = this.#options.machine.getRecord(read.key);
+    if (record === undefined) return this.#answer(read, "ErrNoKey");
+    this.#answer(read, "OK", (body) => {
+      body.bytes(record.value);
+      body.varint(record.created);
+      body.varint(record.modified);
+      body.varint(record.count);
+    });
+  }
+
+  #answerResult(replyTo: ReplyTo, result: Result): void {
+    if (result.status !== "OK" && result.status !== "ErrNoKey")
+      return this.#refuse(replyTo, result.status, textOf(result.status));
+    const body = this.#begin(replyTo);
+    if (body === undefined) return;
+    encodeAnswerHead(body, statusNumber(result.status), this.#head(result.revision));
+    this.#end(replyTo);
+  }
+
+  #answer(replyTo: ReplyTo, status: Status, payload?: (body: ByteWriter) => void): void {
+    const body = this.#begin(replyTo);
+    if (body === undefined) return;
+    encodeAnswerHead(body, statusNumber(status), this.#head(this.#options.machine.revision));
+    payload?.(body);
+    this.#end(replyTo);
+  }
+
+  #refuseAsFollower(replyTo: ReplyTo): void {
+    const leader = this.#options.leaderAddress();
+    this.#refuse(replyTo, "ErrWrongLeader", leader === "" ? "No leader is known" : `The leader is ${leader}`);
+  }
+
+  #refuseAsBusy(replyTo: ReplyTo): void {
+    this.#refuse(replyTo, "ErrBusy", "Too many requests wait already; try again in a moment");
+  }
+
+  #unknown(replyTo: ReplyTo, text: string): void {
+    this.#refuse(replyTo, "CommitTimeout", text);
+  }
+
+  #refuse(replyTo: ReplyTo, status: Status, text: string): void {
+    const body = this.#begin(replyTo);
+    if (body === undefined) return;
+    encodeRefusal(body, statusNumber(status), {
+      retryable: isRetryable(status),
+      wasProposed: status === "CommitTimeout",
+      leader: this.#options.leaderAddress(),
+      text,
+    });
+    this.#end(replyTo);
+  }
+
+  /** Undefined when the connection is gone or was cut off: then nobody waits any more. */
+  #begin(replyTo: ReplyTo): ByteWriter | undefined {
+    return replyTo.connection.begin(frameKind.reply, replyTo.method, replyTo.requestId);
+  }
+
+  #end(replyTo: ReplyTo): void {
+    replyTo.connection.end();
+    this.#options.markDirty(replyTo.connection);
+  }
+
+  #head(revision: number): { term: number; revision: number } {
+    return { term: this.#options.term(), revision };
+  }
+
+  #isFull(): boolean {
+    return this.#waiters.count + this.#readCount >= this.#options.requestsInFlightMax;
+  }
+}
+
+function tooLarge(what: string, found: number, most: number): { status: Status; text: string } {
+  return {
+    status: "ErrTooLarge",
+    text: `The ${what} has ${found} bytes, at most ${most} are allowed; store less, or raise limits.${what}Bytes on the servers`,
+  };
+}
+
+function textOf(status: Status): string {
+  if (status === "ErrSessionEnded") return "The session has ended; open another one";
+  if (status === "ErrOutOfOrder") return "A command of the session that comes before this one is missing";
+  return status;
+}

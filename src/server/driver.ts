@@ -1,0 +1,244 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Result } from "../kv/result.ts";
+import type { StateMachine } from "../kv/state-machine.ts";
+import type { LevelDB } from "../leveldb/level-db.ts";
+import type { Bytes } from "../lib/bytes.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
+import type { Raft, StartResult } from "../raft/raft.ts";
+import type { Entry, EntryId, Message, ReadState, Write } from "../raft/types.ts";
+import type { Persister } from "../raftlog/persister.ts";
+
+/** Whom the driver serves. None of these calls comes back into the driver before it returns. */
+export interface DriverOwner {
+  /** A message leaves now; returns false when it cannot. */
+  send(message: Message): boolean;
+  /** The command of this entry was applied. */
+  applied(id: EntryId, result: Result): void;
+  /** Everything up to a read's index is applied: the reads of this context may be answered now. */
+  readable(context: number): void;
+  /** The node led a term, and does so no more: whoever waits for it waits in vain. */
+  lostLeadership(): void;
+  /** Right before messages are taken, once per turn: last chance to propose or to ask for reads. */
+  turnBegins(): void;
+  /** All messages of this turn were given to `send`: they may leave. */
+  messagesSent(): void;
+  /** The end of a turn: replies that were encoded may leave. */
+  turnEnds(): void;
+  /** The node cannot go on, and does nothing more. */
+  failed(error: KvraftError): void;
+}
+
+export interface DriverOptions {
+  readonly clock: Clock;
+  readonly raft: Raft;
+  readonly persister: Persister;
+  readonly machine: StateMachine;
+  readonly store: LevelDB;
+  readonly tickMs: number;
+}
+
+/** Bytes of entries that are applied before the clock is looked at again. */
+const applySliceBytesMax = 128 * 1024;
+/** Milliseconds that applying may take out of one turn: heartbeats and other clients come in between. */
+const applyTurnMs = 4;
+
+/**
+ * Runs the core against the world. Every event (a tick, messages, requests, a finished write) ends in the same
+ * `drain`, once per turn of the event loop: messages leave, the next write begins unless one is in flight, what is
+ * committed is applied, reads are answered. So all input of a turn is one batch, and whatever is proposed during a
+ * write is the next write: group commit. There is no promise, and no closure per request.
+ */
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #owner: DriverOwner;
+  readonly #raft: Raft;
+  #isScheduled = false;
+  #isStopped = false;
+  #timer: Timer | undefined;
+  #tickedAtMs: number;
+  /** The last entry that the state machine has applied. */
+  #appliedIndex: number;
+  #appliedTerm: number;
+  /** The term in which this node led when it last looked, or 0. */
+  #ledTerm = 0;
+  /** The term whose first entry, the no-op, this node has applied as its leader; before that it serves nobody. */
+  #readyTerm = 0;
+  /** Confirmed reads whose index is not applied yet, in order of their index. */
+  #unreadable: ReadState[] = [];
+  #flushedIndex: number;
+
+  constructor(options: DriverOptions, owner: DriverOwner) {
+    this.#options = options;
+    this.#owner = owner;
+    this.#raft = options.raft;
+    this.#appliedIndex = options.store.applied.index;
+    this.#appliedTerm = options.store.applied.term;
+    this.#flushedIndex = this.#appliedIndex;
+    this.#tickedAtMs = options.clock.monotonicMs();
+    this.#timer = options.clock.after(options.tickMs, () => this.#onTimer());
+    this.schedule();
+  }
+
+  get applied(): EntryId {
+    return { index: this.#appliedIndex, term: this.#appliedTerm };
+  }
+
+  /** Whether this node leads and has applied everything that earlier leaders may have committed. */
+  get isReady(): boolean {
+    return this.#raft.isLeader && this.#readyTerm === this.#raft.term;
+  }
+
+  step(message: Message): void {
+    if (this.#isStopped) return;
+    this.#guard(() => this.#raft.step(message));
+    this.schedule();
+  }
+
+  start(command: Bytes): StartResult {
+    this.schedule();
+    return this.#raft.start(command);
+  }
+
+  readIndex(context: number): boolean {
+    return this.#raft.readIndex(context).ok;
+  }
+
+  reportUnreachable(id: Parameters<Raft["reportUnreachable"]>[0]): void {
+    this.#raft.reportUnreachable(id);
+  }
+
+  /** Makes sure that a drain follows the input of this turn. */
+  schedule(): void {
+    if (this.#isScheduled || this.#isStopped) return;
+    this.#isScheduled = true;
+    this.#options.clock.soon(this.#drain);
+  }
+
+  /** Nothing happens any more. A write in flight is left to the disk. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Stores the state as it is, so that the next start has nothing to replay. For a graceful stop. */
+  flushStore(): void {
+    if (this.#appliedIndex === this.#flushedIndex) return;
+    this.#options.machine.save();
+    this.#options.store.flush(this.applied);
+    this.#flushedIndex = this.#appliedIndex;
+  }
+
+  readonly #drain = (): void => {
+    this.#isScheduled = false;
+    if (this.#isStopped) return;
+    this.#guard(() => {
+      this.#owner.turnBegins();
+      this.#noticeRole();
+      this.#sendMessages();
+      this.#startWrite();
+      if (!this.#applyCommitted()) this.schedule();
+      this.#answerReads();
+      if (this.#options.store.isFull) this.flushStore();
+      this.#owner.turnEnds();
+    });
+  };
+
+  /** Late ticks count once; and input that has arrived is read before a late tick can time out an election. */
+  #onTimer(): void {
+    if (this.#isStopped) return;
+    const { clock, tickMs } = this.#options;
+    const passedTicks = Math.floor((clock.monotonicMs() - this.#tickedAtMs) / tickMs);
+    if (passedTicks > 2) {
+      this.#raft.overslept(passedTicks);
+      clock.soon(() => clock.soon(() => this.#tick()));
+    } else this.#tick();
+  }
+
+  #tick(): void {
+    if (this.#isStopped) return;
+    const { clock, tickMs } = this.#options;
+    this.#tickedAtMs = clock.monotonicMs();
+    this.#timer = clock.after(tickMs, () => this.#onTimer());
+    this.#guard(() => this.#raft.tick());
+    this.schedule();
+  }
+
+  #noticeRole(): void {
+    const term = this.#raft.isLeader ? this.#raft.term : 0;
+    if (term === this.#ledTerm) return;
+    if (this.#ledTerm !== 0) {
+      this.#unreadable = [];
+      this.#owner.lostLeadership();
+    }
+    this.#ledTerm = term;
+  }
+
+  #sendMessages(): void {
+    for (const message of this.#raft.takeMessages())
+      if (!this.#owner.send(message) && message.kind === "append-entries")
+        this.#raft.reportUnreachable(message.to);
+    this.#owner.messagesSent();
+  }
+
+  #startWrite(): void {
+    const write = this.#raft.takeWrite();
+    if (write === undefined) return;
+    this.#options.persister.saveRaftState(write, (error) => this.#wrote(write, error));
+  }
+
+  /** After a write or a sync that failed nothing about the file may be believed: the node stops. */
+  #wrote(write: Write, error: Error | undefined): void {
+    if (this.#isStopped) return;
+    if (error !== undefined) return this.#fail(error);
+    this.#guard(() => this.#raft.wrote(write.id));
+    this.schedule();
+  }
+
+  /** Applies what is committed for a few milliseconds. Returns whether that was all of it. */
+  #applyCommitted(): boolean {
+    const { clock } = this.#options;
+    let untilMs = 0;
+    for (;;) {
+      const entries = this.#raft.takeCommitted(applySliceBytesMax);
+      if (entries.length === 0) return true;
+      for (const entry of entries) this.#apply(entry);
+      if (this.#options.store.isFull) return false;
+      if (untilMs === 0) untilMs = clock.monotonicMs() + applyTurnMs;
+      else if (clock.monotonicMs() >= untilMs) return false;
+    }
+  }
+
+  #apply(entry: Entry): void {
+    const { machine } = this.#options;
+    this.#appliedIndex = entry.index;
+    this.#appliedTerm = entry.term;
+    if (entry.kind === "command") this.#owner.applied(entry, machine.applyCommand(entry.index, entry.data));
+    else if (entry.kind === "config") machine.applyConfiguration(entry.index, entry.data);
+    else {
+      machine.applyNoop(entry.index);
+      if (this.#raft.isLeader && entry.term === this.#raft.term) this.#readyTerm = entry.term;
+    }
+  }
+
+  #answerReads(): void {
+    for (const read of this.#raft.takeReads()) this.#unreadable.push(read);
+    while (this.#unreadable.length > 0 && this.#unreadable[0]!.index <= this.#appliedIndex)
+      this.#owner.readable(this.#unreadable.shift()!.context);
+  }
+
+  /** Failures of the environment stop the node; bugs are not caught. */
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: Error): void {
+    this.stop();
+    const cause = error instanceof KvraftError ? error : new KvraftError("IO_ERROR", messageOf(error));
+    this.#owner.failed(cause);
+  }
+}

@@ -1,0 +1,288 @@
+import type { ServerConfig } from "../config/config.ts";
+import type { DiskLock } from "../env/disk.ts";
+import type { Env } from "../env/env.ts";
+import { Prng } from "../env/prng.ts";
+import { realEnv } from "../env/real-env.ts";
+import { DecodeError } from "../lib/codec.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
+import { type Address, formatAddress } from "../rpc/address.ts";
+import type { Closing, Connection } from "../rpc/connection.ts";
+import { type Frame, frameKind } from "../rpc/frame.ts";
+import { type Hello, noId } from "../rpc/hello.ts";
+import { type Greeting, Listener } from "../rpc/listener.ts";
+import { method } from "../rpc/method.ts";
+import { type DataFolder, openDataFolder } from "./data-folder.ts";
+import { answerFormed, Formation } from "./formation.ts";
+import { decodeFormRequest, encodeFormReply, type FormReply, type FormRequest } from "./formation-messages.ts";
+import type { Guest } from "./guest.ts";
+import type { Identity } from "./identity.ts";
+import { newId } from "./ids.ts";
+import { Node } from "./node.ts";
+import { answerUnformed } from "./unformed-requests.ts";
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+export interface KVServerOptions {
+  readonly log?: (level: LogLevel, line: string) => void;
+  /** The world; the real one by default. */
+  readonly env?: Env;
+}
+
+/**
+ * Starts a node: takes its data folder, listens, and forms the cluster or goes on with the one it belongs to. Resolves
+ * when it listens. Throws a KvraftError when it cannot start, and holds nothing then; an empty folder may have got its
+ * identity.
+ */
+export async function startKVServer(config: ServerConfig, options: KVServerOptions = {}): Promise<KVServer> {
+  return KVServer.start(config, options);
+}
+
+/** One node of the cluster. */
+export class KVServer {
+  /** Resolves when the node has ended: with the fault that ended it, or with nothing after `stop`. */
+  readonly stopped: Promise<KvraftError | undefined>;
+
+  readonly #config: ServerConfig;
+  readonly #env: Env;
+  readonly #log: (level: LogLevel, line: string) => void;
+  readonly #folder: DataFolder;
+  readonly #ended = Promise.withResolvers<KvraftError | undefined>();
+  readonly #listener: Listener<Guest>;
+  #formation: Formation | undefined;
+  #node: Node | undefined;
+  #isStopping = false;
+
+  static start(config: ServerConfig, options: KVServerOptions): KVServer {
+    const env = options.env ?? realEnv();
+    const log = options.log ?? (() => {});
+    const lock = lockFolder(env, config.dataDir);
+    try {
+      const folder = openDataFolder(env, config, (line) => log("warn", line));
+      return new KVServer(config, env, log, folder, lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(
+    config: ServerConfig,
+    env: Env,
+    log: (level: LogLevel, line: string) => void,
+    folder: DataFolder,
+    lock: DiskLock,
+  ) {
+    this.#config = config;
+    this.#env = env;
+    this.#log = log;
+    this.#folder = folder;
+    this.stopped = this.#ended.promise.finally(() => lock.release());
+    this.#listener = this.#listen();
+    try {
+      if (folder.identity.state === "formed") this.#startNode(folder.identity);
+      else this.#form();
+    } catch (error) {
+      void this.#listener.close();
+      folder.close();
+      throw error;
+    }
+    log("info", `node ${folder.identity.nodeId} listens on ${formatAddress(this.address)}`);
+  }
+
+  /** Where clients and peers find this node. */
+  get address(): Address {
+    return this.#config.servers[this.#config.me]!;
+  }
+
+  /** Whether this node leads and serves. */
+  get isLeader(): boolean {
+    return this.#node?.isReady === true;
+  }
+
+  /**
+   * Ends gracefully: what is applied is stored, replies that are due leave. Idempotent. When the store cannot be written,
+   * `stopped` says so, and nothing is lost: the next start applies the log again.
+   */
+  async stop(): Promise<void> {
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      this.#formation?.stop();
+      await this.#close(this.#stopNode());
+    }
+    await this.stopped;
+  }
+
+  #startNode(identity: Identity): void {
+    const seed = this.#env.random32();
+    this.#node = new Node({
+      env: this.#env,
+      config: this.#config,
+      identity,
+      folder: this.#folder,
+      prng: new Prng(seed),
+      log: this.#log,
+      failed: (error) => this.#fail(error),
+    });
+  }
+
+  #listen(): Listener<Guest> {
+    const { servers, me, limits } = this.#config;
+    const { host, port } = servers[me]!;
+    return new Listener<Guest>(
+      this.#env,
+      {
+        host,
+        port,
+        roles: ["peer", "client"],
+        clientConnectionsMax: limits.connections,
+        outputBytesMax: limits.clientOutputBytes,
+      },
+      {
+        greet: (hello, connection) => this.#greet(hello, connection),
+        frame: (connection, frame) => this.#frame(connection, frame),
+        closed: (connection, closing) => this.#closed(connection, closing),
+        log: (line) => this.#log("warn", line),
+      },
+    );
+  }
+
+  #form(): void {
+    this.#formation = new Formation({
+      env: this.#env,
+      folder: this.#config.dataDir,
+      servers: this.#config.servers,
+      identity: this.#folder.identity,
+      newId: () => newId(this.#env),
+      log: (line) => this.#log("info", line),
+      bootstrap: (identity, done) => this.#folder.bootstrap(identity, done),
+    });
+    this.#formation
+      .run()
+      .then((identity) => {
+        this.#formation = undefined;
+        if (this.#isStopping) return;
+        this.#log("info", `the cluster ${identity.clusterId} is formed`);
+        this.#startNode(identity);
+      })
+      .catch((error: unknown) => this.#fail(asKvraftError(error)));
+  }
+
+  // ---- connections ----
+
+  #greet(hello: Hello, connection: Connection<Guest>): Greeting {
+    const { nodeId, clusterId } = this.#node?.identity ?? this.#folder.identity;
+    const { keyBytes, valueBytes } = this.#config.limits;
+    const leader = this.#node?.leaderAddress ?? "";
+    const timeMs = this.#node?.timeMs ?? this.#env.clock.wallMs();
+    const welcome = { clusterId, nodeId, timeMs, keyBytesMax: keyBytes, valueBytesMax: valueBytes, leader };
+    const refusal = this.#refusalOf(hello);
+    if (refusal !== undefined) return { ...welcome, refusal };
+    const isPeer = hello.purpose === "control" || hello.purpose === "bulk";
+    const peer = isPeer ? this.#node?.memberOf(hello.nodeId) : undefined;
+    connection.context = { purpose: hello.purpose, peer, isDirty: false };
+    return welcome;
+  }
+
+  #refusalOf(hello: Hello): Greeting["refusal"] {
+    const own = this.#node?.identity.clusterId ?? noId;
+    const isForeign = hello.clusterId !== noId && hello.clusterId !== own;
+    if ((hello.role === "client") !== (hello.purpose === "client"))
+      return { code: "role", text: `A ${hello.role} does not connect for ${hello.purpose}` };
+    if (hello.purpose === "form") return undefined;
+    if (own !== noId && isForeign)
+      return { code: "cluster", text: `This is cluster ${own}, not ${hello.clusterId}; check the addresses` };
+    if (hello.role === "client") return undefined;
+    if (this.#node === undefined)
+      return { code: "state", text: "This server is still waiting for the others to form the cluster" };
+    if (hello.clusterId !== own || this.#node.memberOf(hello.nodeId) === undefined)
+      return { code: "node", text: `Node ${hello.nodeId} is no member of cluster ${own}` };
+    return undefined;
+  }
+
+  #frame(connection: Connection<Guest>, frame: Frame): void {
+    if (this.#isStopping) return;
+    const guest = connection.context!;
+    if (frame.kind === frameKind.message && guest.peer !== undefined && this.#node !== undefined)
+      this.#node.message(guest.peer, frame);
+    else if (frame.kind === frameKind.request && guest.purpose === "client") this.#request(connection, frame);
+    else if (frame.kind === frameKind.request && frame.method === method.form)
+      this.#formRequest(connection, frame);
+    else throw new DecodeError(`a ${guest.purpose} connection does not carry it`);
+  }
+
+  #request(connection: Connection<Guest>, frame: Frame): void {
+    if (this.#node !== undefined) this.#node.request(connection, frame);
+    else answerUnformed(connection, frame, this.#folder.identity, formatAddress(this.address));
+  }
+
+  #formRequest(connection: Connection<Guest>, frame: Frame): void {
+    const reply = this.#formReply(decodeFormRequest(frame.reader()));
+    if (reply === undefined) return;
+    const body = connection.begin(frameKind.reply, frame.method, frame.requestId);
+    if (body === undefined) return;
+    encodeFormReply(body, reply);
+    connection.end();
+    connection.flush();
+  }
+
+  /** Undefined when what was asked for could not be stored: then the node has failed. */
+  #formReply(request: FormRequest): FormReply | undefined {
+    try {
+      const { servers } = this.#config;
+      return (
+        this.#formation?.answer(request) ??
+        answerFormed(servers, this.#node?.identity ?? this.#folder.identity, request)
+      );
+    } catch (error) {
+      this.#fail(asKvraftError(error));
+      return undefined;
+    }
+  }
+
+  #closed(connection: Connection<Guest>, closing: Closing): void {
+    this.#log("debug", `the connection from ${connection.remote} is gone: ${closing.text}`);
+  }
+
+  // ---- the end ----
+
+  #fail(error: KvraftError): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#log("error", error.message);
+    this.#formation?.stop();
+    this.#node?.abandon();
+    void this.#close(error);
+  }
+
+  #stopNode(): KvraftError | undefined {
+    try {
+      this.#node?.stop();
+      return undefined;
+    } catch (error) {
+      const cause = asKvraftError(error);
+      this.#log("error", cause.message);
+      return cause;
+    }
+  }
+
+  async #close(error: KvraftError | undefined): Promise<void> {
+    await Promise.all([this.#listener.close(), this.#node?.closed()]);
+    this.#folder.close();
+    this.#ended.resolve(error);
+  }
+}
+
+function lockFolder(env: Env, folder: string): DiskLock {
+  env.disk.createFolder(folder);
+  const lock = env.disk.lock(`${folder}/LOCK`);
+  if (lock !== undefined) return lock;
+  throw new KvraftError(
+    "LOCKED",
+    `Cannot open "${folder}": the folder is locked by another process; stop it, or choose another dataDir`,
+  );
+}
+
+function asKvraftError(error: unknown): KvraftError {
+  if (error instanceof KvraftError) return error;
+  throw new Error(messageOf(error), { cause: error });
+}

@@ -1,0 +1,160 @@
+/**
+ * Raft's messages as bodies of frames (see rpc/frame.ts; the method says which one it is). Sender and receiver are not
+ * repeated: the connection's hello has named them.
+ *
+ *     RequestVote         = term varint, preVote u8, last id
+ *     RequestVoteReply    = term varint, preVote u8, granted u8
+ *     AppendEntries       = term varint, prev id, commit varint, count varint, entry*
+ *     AppendEntriesReply  = term varint, accepted u8, index varint, hint id
+ *     Heartbeat           = term varint, commit varint, context varint
+ *     HeartbeatReply      = term varint, context varint
+ *     id                  = term varint, index varint
+ *     entry               = kind u8 (noop 1 | command 2 | config 3), term varint, data bytes
+ *
+ * Example, a heartbeat of term 3 with commit 200 and context 1: 03 C8 01 01.
+ */
+import { unreachable } from "../lib/assert.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import type { Entry, EntryId, EntryKind, Message, NodeId } from "../raft/types.ts";
+import { method } from "../rpc/method.ts";
+
+/** Which connection of a pair a message takes: what may be large stays out of a heartbeat's way. */
+export type Lane = "control" | "bulk";
+
+export const methodOf = {
+  "request-vote": method.requestVote,
+  "request-vote-reply": method.requestVoteReply,
+  "append-entries": method.appendEntries,
+  "append-entries-reply": method.appendEntriesReply,
+  heartbeat: method.heartbeat,
+  "heartbeat-reply": method.heartbeatReply,
+} as const;
+
+export function laneOf(message: Message): Lane {
+  return message.kind === "append-entries" || message.kind === "append-entries-reply" ? "bulk" : "control";
+}
+
+export function encodeMessage(body: ByteWriter, message: Message): void {
+  body.varint(message.term);
+  switch (message.kind) {
+    case "request-vote":
+      body.u8(Number(message.preVote));
+      writeId(body, message.last);
+      return;
+    case "request-vote-reply":
+      body.u8(Number(message.preVote));
+      body.u8(Number(message.granted));
+      return;
+    case "append-entries":
+      writeId(body, message.prev);
+      body.varint(message.commit);
+      body.varint(message.entries.length);
+      for (const entry of message.entries) writeEntry(body, entry);
+      return;
+    case "append-entries-reply":
+      body.u8(Number(message.accepted));
+      body.varint(message.index);
+      writeId(body, message.hint);
+      return;
+    case "heartbeat":
+      body.varint(message.commit);
+      body.varint(message.context);
+      return;
+    case "heartbeat-reply":
+      body.varint(message.context);
+      return;
+    default:
+      unreachable(message);
+  }
+}
+
+/** Entries are views of the reader's source. Throws DecodeError, also for a method that is no message of Raft. */
+export function decodeMessage(number: number, reader: ByteReader, from: NodeId, to: NodeId): Message {
+  const message = decodeBody(number, reader, { from, to, term: reader.varint() });
+  reader.end();
+  return message;
+}
+
+type Envelope = { readonly from: NodeId; readonly to: NodeId; readonly term: number };
+
+function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Message {
+  switch (number) {
+    case method.requestVote:
+      return { kind: "request-vote", ...envelope, preVote: readFlag(reader), last: readId(reader) };
+    case method.requestVoteReply:
+      return {
+        kind: "request-vote-reply",
+        ...envelope,
+        preVote: readFlag(reader),
+        granted: readFlag(reader),
+      };
+    case method.appendEntries: {
+      const prev = readId(reader);
+      const commit = reader.varint();
+      return {
+        kind: "append-entries",
+        ...envelope,
+        prev,
+        commit,
+        entries: readEntries(reader, prev, envelope),
+      };
+    }
+    case method.appendEntriesReply: {
+      const accepted = readFlag(reader);
+      return {
+        kind: "append-entries-reply",
+        ...envelope,
+        accepted,
+        index: reader.varint(),
+        hint: readId(reader),
+      };
+    }
+    case method.heartbeat:
+      return { kind: "heartbeat", ...envelope, commit: reader.varint(), context: reader.varint() };
+    case method.heartbeatReply:
+      return { kind: "heartbeat-reply", ...envelope, context: reader.varint() };
+    default:
+      throw new DecodeError(`method ${number} is no message between peers`);
+  }
+}
+
+const kindNumbers: Record<EntryKind, number> = { noop: 1, command: 2, config: 3 };
+const kinds: readonly (EntryKind | undefined)[] = [undefined, "noop", "command", "config"];
+
+function writeEntry(body: ByteWriter, entry: Entry): void {
+  body.u8(kindNumbers[entry.kind]);
+  body.varint(entry.term);
+  body.bytes(entry.data);
+}
+
+/** Terms never fall along a log and never pass the sender's: anything else is no leader's log. */
+function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Entry[] {
+  const count = reader.varint();
+  const entries: Entry[] = [];
+  let floor = prev.term;
+  for (let index = prev.index + 1; entries.length < count; index++) {
+    const kind = kinds[reader.u8()];
+    if (kind === undefined) throw new DecodeError("an entry has an unknown kind");
+    const term = reader.varint();
+    if (term < floor || term > envelope.term)
+      throw new DecodeError("an entry's term does not fit into its log");
+    floor = term;
+    entries.push({ kind, term, index, data: reader.bytes() });
+  }
+  return entries;
+}
+
+function writeId(body: ByteWriter, id: EntryId): void {
+  body.varint(id.term);
+  body.varint(id.index);
+}
+
+function readId(reader: ByteReader): EntryId {
+  return { term: reader.varint(), index: reader.varint() };
+}
+
+function readFlag(reader: ByteReader): boolean {
+  const value = reader.u8();
+  if (value > 1) throw new DecodeError(`a flag is ${value}, it must be 0 or 1`);
+  return value === 1;
+}
