@@ -490,7 +490,7 @@ export class Raft {
     assert(this.#leader === undefined || this.#leader === leader, "a term has one leader");
     if (this.#role !== "follower") this.#becomeFollower(this.#term, leader, "another node leads the term");
     this.#leader = leader;
-    this.#electionElapsed = 0;
+    this.#resetElectionTimer();
   }
 
   /** AppendEntries (paper 5.3). The acceptance leaves when everything it speaks of is durable. */
