@@ -10,14 +10,31 @@ export interface Row {
 
 /** Sorted runs: immutable tables on disk. Failures are KvraftErrors (IO_ERROR, NO_SPACE, CORRUPTION). */
 export interface Tables {
-  /** Builds a run from rows in order. The content is durable when it returns, its name only after Disk.syncFolder. */
-  build(path: string, rows: Iterable<Row>): void;
+  /** Begins a run. A file that an interrupted build has left at the path is replaced. */
+  begin(path: string): TableBuilder;
   open(path: string): Table;
 }
 
-/** An open run. Reads hold no transaction and no lock. */
+/**
+ * A run under construction. Its rows come in order; its name is durable only after Disk.syncFolder. After one of the
+ * calls has thrown, or `done` got an error, only `abandon` may follow.
+ */
+export interface TableBuilder {
+  add(row: Row): void;
+  /**
+   * Completes the file, and syncs it beside the event loop: the content is durable when `done` runs without an
+   * error. Never calls `done` before returning.
+   */
+  finish(done: (error?: Error) => void): void;
+  /** The same at once: the content is durable when it returns. After `finish` it waits for no `done`, and none runs. */
+  finishNow(): void;
+  /** Lets go of the file, and removes it if that can be done; no `done` runs after it. Throws nothing. */
+  abandon(): void;
+}
+
+/** An open run. Reads hold no transaction and no lock. A row that is not as it was added is CORRUPTION, no answer. */
 export interface Table {
-  /** The newest version of `key` at or below `sequence`, or undefined. */
+  /** The newest version of `key` at or below `sequence`, or undefined. The row's key may be the caller's own. */
   get(key: Bytes, sequence: number): Row | undefined;
   /** The versions of `key`, newest first, at or below `sequence`. */
   versions(key: Bytes, sequence: number): Row[];
@@ -28,7 +45,10 @@ export interface Table {
   close(): void;
 }
 
-/** A place between rows: (key, sequence) need not exist. `sequence` Infinity stands before all versions of the key, -1 after them. */
+/**
+ * A place between rows: (key, sequence) need not exist. `sequence` Infinity stands before all versions of the key, -1
+ * after them.
+ */
 export interface Position {
   readonly key: Bytes;
   readonly sequence: number;

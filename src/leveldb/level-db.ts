@@ -1,7 +1,8 @@
 /**
- * A store with LevelDB's interface, synchronous, whose write-ahead log is its owner's: writes go to memory, `flush`
+ * A store with LevelDB's interface, synchronous, whose write-ahead log is its owner's: writes go to memory, a flush
  * makes them durable together with the place in the owner's log that they go up to, and a crash loses what was
- * written since. Nobody else may write to the folder, and a lock file sees to it.
+ * written since. An owner with an event loop calls `seal`, and then `work` now and then; one that may stop for seconds
+ * calls `flush`. Nobody else may write to the folder, and a lock file sees to it.
  */
 import type { DiskLock } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
@@ -10,11 +11,12 @@ import { KvraftError } from "../lib/error.ts";
 import { lockPath } from "./folder-names.ts";
 import type { Applied } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
-import { pickMerge } from "./merge-policy.ts";
+import type { Version } from "./memtable-entry.ts";
 import { MergingIterator } from "./merging-iterator.ts";
 import { foldLife, type Life } from "./record.ts";
 import type { Run } from "./run.ts";
 import { RunFolder, removeStore, type StoreEnv } from "./run-folder.ts";
+import { Upkeep } from "./upkeep.ts";
 import { View } from "./view.ts";
 import type { WriteBatch } from "./write-batch.ts";
 
@@ -23,9 +25,9 @@ export interface LevelDBOptions {
   readonly createIfMissing?: boolean;
   /** Refuses to open a store that exists. [false] */
   readonly errorIfExists?: boolean;
-  /** From this many bytes in memory on, `isFull` asks for a flush. [16 MiB] */
+  /** From this many bytes in memory on, `isFull` asks for `seal` or `flush`. [16 MiB] */
   readonly memtableBytesMax?: number;
-  /** After a flush runs are merged until there are at most so many: a read may look into each of them. [12] */
+  /** Runs are merged until there are at most so many: a read may look into each of them. [12] */
   readonly runsMax?: number;
   /**
    * For a store without an owner that has a log: a write that fills the memory flushes it, and so does `close`. A
@@ -67,12 +69,15 @@ export class Snapshot {
 
 const defaultMemtableBytesMax = 16 * 1024 * 1024;
 const defaultRunsMax = 12;
+/** Rows of one slice of work: half a millisecond. */
+const sliceRowsMax = 128;
 
 export class LevelDB {
   readonly #runs: RunFolder;
+  readonly #upkeep: Upkeep;
   readonly #lock: DiskLock;
   readonly #memtableBytesMax: number;
-  readonly #runsMax: number;
+  readonly #runsCrowd: number;
   readonly #autoFlush: boolean;
   readonly #views = new Set<View>();
   readonly #iterators = new Set<MergingIterator>();
@@ -121,10 +126,12 @@ export class LevelDB {
     this.#lock = lock;
     this.#sequence = runs.sequence;
     this.#memtableBytesMax = options.memtableBytesMax ?? defaultMemtableBytesMax;
-    this.#runsMax = options.runsMax ?? defaultRunsMax;
+    const runsMax = options.runsMax ?? defaultRunsMax;
+    this.#runsCrowd = 2 * runsMax;
     this.#autoFlush = options.autoFlush ?? false;
     assert(this.#memtableBytesMax >= 0, "memtableBytesMax is a size");
-    assert(this.#runsMax >= 1, "a store of one run at least");
+    assert(runsMax >= 1, "a store of one run at least");
+    this.#upkeep = new Upkeep(runs, runsMax);
   }
 
   /** The sequence number of the last write. */
@@ -137,16 +144,36 @@ export class LevelDB {
     return this.#runs.applied;
   }
 
-  /** Whether it is time to flush. Writes are taken all the same. */
+  /** Whether it is time for `seal` or `flush`. Writes are taken all the same. */
   get isFull(): boolean {
     return this.#memtable.bytes >= this.#memtableBytesMax;
+  }
+
+  /** Whether the memory holds twice what it should: a sealed memtable should not wait any longer. */
+  get isOverfull(): boolean {
+    return this.#memtable.bytes >= 2 * this.#memtableBytesMax;
+  }
+
+  /** Whether there is a sealed memtable whose content is not durable yet. */
+  get isSealed(): boolean {
+    return this.#upkeep.sealed !== undefined;
+  }
+
+  /** Whether `work` would do something now. It is false while a file is synced, though work is left. */
+  get hasWork(): boolean {
+    return !this.#isClosed && this.#upkeep.hasWork;
+  }
+
+  /** Whether writes come faster than the work behind them is done: it should get a larger share of the time. */
+  get isBehind(): boolean {
+    return (this.isSealed && this.isFull) || this.#runs.runs.length > this.#runsCrowd;
   }
 
   /** The value of a key, not to be written to, or undefined. */
   get(key: Bytes, options?: ReadOptions): Bytes | undefined {
     this.#checkOpen();
     const view = viewOf(options);
-    const version = view === undefined ? this.#memtable.newest(key) : view.memtable.visible(key, view.stamp);
+    const version = view === undefined ? this.#newest(key) : view.versions(key)[0];
     if (version !== undefined) return version.isTombstone ? undefined : version.value();
     for (const run of view?.runs ?? this.#runs.runs) {
       const row = run.get(key);
@@ -159,13 +186,12 @@ export class LevelDB {
   getRecord(key: Bytes, options?: ReadOptions): KeyRecord | undefined {
     this.#checkOpen();
     const view = viewOf(options);
-    const version = view === undefined ? this.#memtable.newest(key) : view.memtable.visible(key, view.stamp);
+    const [version, sealed] = view === undefined ? this.#versions(key) : view.versions(key);
     const runs = view?.runs ?? this.#runs.runs;
     if (version === undefined) return recordInRuns(key, runs);
     if (version.isTombstone) return undefined;
-    const { created, count, isComplete, sequence } = version;
-    const life = wholeLife(key, { created, count, isComplete }, runs);
-    return { value: version.value(), created: life.created, modified: sequence, count: life.count };
+    const life = wholeLife(key, sealed === undefined ? version : foldLife(version, sealed), runs);
+    return { value: version.value(), created: life.created, modified: version.sequence, count: life.count };
   }
 
   put(key: Bytes, value: Bytes, sequence = this.#sequence + 1): void {
@@ -218,26 +244,57 @@ export class LevelDB {
   }
 
   /**
-   * Makes everything written so far durable, and with it that the content goes up to `applied` of the owner's log;
-   * then merges runs where it is due. When it throws, the store keeps answering from memory and its old runs, and
-   * every later flush throws the same.
+   * Sets everything written so far aside for `work` to make it durable, and with it that the content goes up to
+   * `applied` of the owner's log. Requires that nothing is sealed. Costs next to nothing.
    */
-  flush(applied: Applied): void {
+  seal(applied: Applied): void {
     this.#checkOpen();
-    const known = this.#runs.applied;
-    assert(applied.index >= known.index, "what is applied never goes back");
-    const isKnown = applied.index === known.index && applied.term === known.term;
-    if (this.#memtable.isEmpty && isKnown && this.#sequence === this.#runs.sequence) return;
-    this.#runs.add(this.#memtable.rows(), this.#sequence, applied);
-    if (!this.#memtable.isEmpty) this.#memtable = new Memtable();
-    this.#mergeRuns();
+    assert(applied.index >= this.applied.index, "what is applied never goes back");
+    this.#upkeep.seal({ memtable: this.#memtable, sequence: this.#sequence, applied });
+    this.#memtable = new Memtable();
   }
 
-  /** Closes snapshots and iterators too. Without autoFlush, what was not flushed is gone from here. */
+  /**
+   * Does one slice of the work that is due, about a millisecond of it: the flush of what is sealed comes first, then
+   * merges of runs. Returns whether more can be done now. When it throws, the store keeps answering from memory and
+   * its old runs, and every later call of `seal`, `work` and `flush` throws the same.
+   */
+  work(rowsMax = sliceRowsMax): boolean {
+    this.#checkOpen();
+    assert(rowsMax >= 1, "a slice of work has a row at least");
+    this.#upkeep.work(rowsMax);
+    return this.#upkeep.hasWork;
+  }
+
+  /** Makes what is sealed durable before it returns. Throws as `work` does. */
+  flushSealed(): void {
+    this.#checkOpen();
+    this.#upkeep.flushNow();
+  }
+
+  /**
+   * Makes everything written so far durable before it returns, with `applied` as for `seal`; then merges runs while
+   * that is due. Throws as `work` does.
+   */
+  flush(applied: Applied): void {
+    this.flushSealed();
+    const known = this.applied;
+    const isKnown = applied.index === known.index && applied.term === known.term;
+    if (!(this.#memtable.isEmpty && isKnown && this.#sequence === this.#runs.sequence)) {
+      this.seal(applied);
+      this.flushSealed();
+    }
+    this.#upkeep.mergeNow();
+  }
+
+  /** Closes snapshots and iterators too. Without autoFlush, what is not durable is gone from here. */
   close(): void {
     if (this.#isClosed) return;
     try {
-      if (this.#autoFlush) this.flush(this.applied);
+      if (this.#autoFlush) {
+        this.flushSealed();
+        this.flush(this.applied);
+      }
     } finally {
       this.#closeAll();
     }
@@ -248,21 +305,28 @@ export class LevelDB {
     for (const iterator of [...this.#iterators]) iterator.close();
     for (const view of this.#views) view.release();
     this.#views.clear();
+    this.#upkeep.abandon();
     this.#runs.close();
     this.#lock.release();
   }
 
   #takeView(): View {
-    return View.take(this.#memtable, this.#runs.runs, this.#sequence);
+    const sealed = this.#upkeep.sealed;
+    const memtables = sealed === undefined ? [this.#memtable] : [this.#memtable, sealed.memtable];
+    return View.take(memtables, this.#runs.runs, this.#sequence);
   }
 
-  #mergeRuns(): void {
-    for (;;) {
-      const sizes = this.#runs.runs.map((run) => run.file.bytes);
-      const range = pickMerge(sizes, this.#runsMax);
-      if (range === undefined) return;
-      this.#runs.merge(range);
-    }
+  /** The newest version in memory. */
+  #newest(key: Bytes): Version | undefined {
+    return this.#memtable.newest(key) ?? this.#upkeep.sealed?.memtable.newest(key);
+  }
+
+  /** The versions in memory, one per memtable that has the key, newest first. */
+  #versions(key: Bytes): Version[] {
+    const active = this.#memtable.newest(key);
+    const sealed = this.#upkeep.sealed?.memtable.newest(key);
+    if (active === undefined) return sealed === undefined ? [] : [sealed];
+    return sealed === undefined ? [active] : [active, sealed];
   }
 
   #beginWrite(sequence: number): void {

@@ -1,4 +1,5 @@
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
+import { chunkTextsMax, mergeChunks } from "./sorted-chunks.ts";
 
 /**
  * One version of a key in a memtable. Its `created` and `count` include every older version of the key in the same
@@ -96,16 +97,34 @@ export class EntryOrder {
   /** Counts the changes of `entries`: a place that was remembered is good for one epoch. */
   epoch = 0;
   #added: string[] = [];
+  /** Parts of what was added that `sortSome` has sorted. */
+  #chunks: string[][] = [];
 
   add(text: string): void {
     this.#added.push(text);
   }
 
+  /** Sorts some of what was added, for `texts`. Returns whether there is more. */
+  sortSome(): boolean {
+    const chunk = this.#added.splice(-chunkTextsMax);
+    if (chunk.length > 0) this.#chunks.push(chunk.sort());
+    return this.#added.length > 0;
+  }
+
+  /** All keys in order, without a long stop for sorting when `sortSome` came first. Requires that nothing is added. */
+  texts(): IterableIterator<string> {
+    while (this.sortSome());
+    // Copied, since a cursor may ask for `sort` meanwhile.
+    const sorted = this.entries.map((entry) => entry.text);
+    return mergeChunks([sorted, ...this.#chunks]);
+  }
+
   /** Brings what was added into order. Native string sort is five times as fast as one with a comparator. */
   sort(entryOf: (text: string) => Entry): void {
-    const added = this.#added;
+    const added = this.#chunks.length === 0 ? this.#added : [...this.#chunks.flat(), ...this.#added];
     if (added.length === 0) return;
     this.#added = [];
+    this.#chunks = [];
     added.sort();
     this.epoch++;
     // From the largest down, each added entry pushes what is larger to its final place: every entry moves once.

@@ -100,11 +100,17 @@ export class Memtable {
     this.#pins.splice(place, 1);
   }
 
-  /** The newest version of every key as rows in order. The memtable must not be written to meanwhile. */
+  /** Prepares `rows` with a few ms of work at most. Returns whether there is more to do. */
+  sortSome(): boolean {
+    return this.#order.sortSome();
+  }
+
+  /** The newest version of every key as rows in order. The memtable must not be written to any more. */
   *rows(): IterableIterator<Row> {
-    this.#sort();
-    for (const entry of this.#order.entries)
-      yield { key: keyOfText(entry.text), sequence: entry.sequence, record: entry.record() };
+    for (const text of this.#order.texts()) {
+      const entry = this.#entries.get(text)!;
+      yield { key: keyOfText(text), sequence: entry.sequence, record: entry.record() };
+    }
   }
 
   #sort(): void {

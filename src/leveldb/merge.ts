@@ -25,12 +25,14 @@ interface Decoded extends StoredRecord {
  * version, and the newest at or below each sequence number of `kept` (ascending). At one sequence number the newest
  * layer wins. `isBottom` says that no older layer exists: then tombstones with nothing below them go, and counts
  * become absolute. Throws DecodeError for a record that is none.
+ *
+ * A key that goes yields undefined: between two yields there is one key's work, so that the caller can pause.
  */
 export function* mergeRows(
   inputs: readonly Iterable<Row>[],
   kept: readonly number[],
   isBottom: boolean,
-): IterableIterator<Row> {
+): IterableIterator<Row | undefined> {
   const streams = inputs.map((input) => new Stream(input));
   const versions: Row[] = [];
   /** layerEnds[i] is where the versions of the i-th layer that has the key end. */
@@ -49,9 +51,12 @@ export function* mergeRows(
       if (versions.length > before) layerEnds.push(versions.length);
     }
     if (versions.length === 1) {
-      const row = isBottom ? settledAtBottom(first) : first;
-      if (row !== undefined) yield row;
-    } else yield* mergeVersions(versions, layerEnds, kept, isBottom);
+      yield isBottom ? settledAtBottom(first) : first;
+      continue;
+    }
+    const merged = mergeVersions(versions, layerEnds, kept, isBottom);
+    if (merged.length === 0) yield undefined;
+    else yield* merged;
   }
 }
 

@@ -1,8 +1,6 @@
 import type { Disk } from "../env/disk.ts";
-import type { Row, Tables } from "../env/tables.ts";
+import type { TableBuilder, Tables } from "../env/tables.ts";
 import { assert } from "../lib/assert.ts";
-import { type Bytes, copyBytes, emptyBytes } from "../lib/bytes.ts";
-import { DecodeError } from "../lib/codec.ts";
 import { corruption } from "./corruption.ts";
 import {
   isRunName,
@@ -20,9 +18,8 @@ import {
   readManifest,
   writeManifest,
 } from "./manifest.ts";
-import { mergeRows } from "./merge.ts";
-import type { MergeRange } from "./merge-policy.ts";
-import { compareRows, Run } from "./run.ts";
+import { Run } from "./run.ts";
+import type { RunPlace } from "./run-builder.ts";
 
 export interface StoreEnv {
   readonly disk: Disk;
@@ -30,11 +27,12 @@ export interface StoreEnv {
 }
 
 /**
- * The folder of a store: its runs, and the MANIFEST that says which they are. Every change builds what is new, makes
- * it durable, replaces the MANIFEST, and only then lets go of what is old. So a crash at any moment leaves the state
+ * The folder of a store: its runs, and the MANIFEST that says which they are. Every change takes what is new and
+ * durable, replaces the MANIFEST, and only then lets go of what is old. After one that failed, what is on disk is not
+ * known, and no other may follow. So a crash at any moment leaves the state
  * before or the state after, and files that nobody names, which the next open removes.
  */
-export class RunFolder {
+export class RunFolder implements RunPlace {
   readonly #env: StoreEnv;
   readonly #folder: string;
   readonly #report: (line: string) => void;
@@ -42,8 +40,6 @@ export class RunFolder {
   /** Newest first, in step with the MANIFEST's. */
   #runs: readonly Run[];
   #nextFile: number;
-  /** The first failed change. What is on disk is not known since, so no other change is tried. */
-  #failure: unknown;
 
   /** Whether there is a store. Runs without a MANIFEST are CORRUPTION: they are somebody's data, never leftovers. */
   static exists(disk: Disk, folder: string): boolean {
@@ -101,33 +97,41 @@ export class RunFolder {
     return this.#manifest.applied;
   }
 
-  /** Adds the rows of a memtable as the newest run; durable, with `sequence` and `applied`, when it returns. */
-  add(rows: Iterable<Row>, sequence: number, applied: Applied): void {
-    this.#change(() => {
-      const isBottom = this.#runs.length === 0;
-      const run = this.#build(mergeRows([rows], [], isBottom));
-      this.#install(run === undefined ? this.#runs : [run, ...this.#runs], sequence, applied);
-    });
+  /** Begins the file of a new run. */
+  begin(): { number: number; table: TableBuilder } {
+    const number = this.#nextFile++;
+    return { number, table: this.#env.tables.begin(runPath(this.#folder, number)) };
   }
 
-  /** Replaces adjacent runs by one with their content. Views that hold the old ones keep them. */
-  merge({ from, to }: MergeRange): void {
-    this.#change(() => {
-      const inputs = this.#runs.slice(from, to);
-      const isBottom = to === this.#runs.length;
-      const output = this.#buildMerged(inputs, isBottom);
-      const merged = output === undefined ? [] : [output];
-      const runs = [...this.#runs.slice(0, from), ...merged, ...this.#runs.slice(to)];
-      this.#install(runs, this.sequence, this.applied);
-      const names = inputs.map((run) => runName(run.file.number)).join(" ");
-      const rows =
-        output === undefined ? "nothing" : `${runName(output.file.number)}, ${output.file.rows} rows`;
-      this.#report(`Merged ${names} into ${rows}`);
-      for (const run of inputs) {
-        run.drop();
-        run.release();
-      }
-    });
+  /** Bytes in the file of a run. */
+  sizeOf(number: number): number {
+    return sizeOf(this.#env.disk, runPath(this.#folder, number));
+  }
+
+  /** Adds the newest run, if there is one; its name is durable, with `sequence` and `applied`, when it returns. */
+  add(file: RunFile | undefined, sequence: number, applied: Applied): void {
+    const added = file === undefined ? [] : [this.#open(file)];
+    this.#install([...added, ...this.#runs], sequence, applied);
+  }
+
+  /** Replaces adjacent runs by one with their content, or by nothing. Views that hold the old ones keep them. */
+  replace(inputs: readonly Run[], file: RunFile | undefined): void {
+    const from = this.#runs.indexOf(inputs[0]!);
+    const to = from + inputs.length;
+    assert(
+      from >= 0 && inputs.every((run, at) => run === this.#runs[from + at]),
+      "what is merged lies side by side",
+    );
+    const merged = file === undefined ? [] : [this.#open(file)];
+    const runs = [...this.#runs.slice(0, from), ...merged, ...this.#runs.slice(to)];
+    this.#install(runs, this.sequence, this.applied);
+    const names = inputs.map((run) => runName(run.file.number)).join(" ");
+    const rows = file === undefined ? "nothing" : `${runName(file.number)}, ${file.rows} rows`;
+    this.#report(`Merged ${names} into ${rows}`);
+    for (const run of inputs) {
+      run.drop();
+      run.release();
+    }
   }
 
   close(): void {
@@ -135,42 +139,9 @@ export class RunFolder {
     this.#runs = [];
   }
 
-  #change(change: () => void): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      change();
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
-  }
-
-  #buildMerged(inputs: readonly Run[], isBottom: boolean): Run | undefined {
-    try {
-      return this.#build(
-        mergeRows(
-          inputs.map((run) => run.rows()),
-          [],
-          isBottom,
-        ),
-      );
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      const paths = inputs.map((run) => `"${run.path}"`).join(", ");
-      throw corruption(`merge runs ${paths}`, `one of them is damaged (${error.message})`, error);
-    }
-  }
-
-  /** A new run of the rows, durable in content and name; undefined when there are none. */
-  #build(rows: IterableIterator<Row>): Run | undefined {
-    const first = rows.next();
-    if (first.done === true) return undefined;
-    const number = this.#nextFile++;
-    const path = runPath(this.#folder, number);
-    const tally = new Tally();
-    this.#env.tables.build(path, tally.count(first.value, rows));
+  /** A run whose content is durable: now its name is, too. */
+  #open(file: RunFile): Run {
     this.#env.disk.syncFolder(this.#folder);
-    const file = tally.file(number, sizeOf(this.#env.disk, path));
     return new Run(this.#env, this.#folder, file, this.#report);
   }
 
@@ -234,47 +205,5 @@ function sizeOf(disk: Disk, path: string): number {
     return file.size();
   } finally {
     file.close();
-  }
-}
-
-/** Learns from the rows that pass what MANIFEST says about a run. */
-class Tally {
-  #rows = 0;
-  #smallest: Bytes = emptyBytes;
-  #largest: Bytes = emptyBytes;
-  #sequenceMin = Infinity;
-  #sequenceMax = 0;
-
-  *count(first: Row, rest: Iterable<Row>): IterableIterator<Row> {
-    this.#smallest = copyBytes(first.key);
-    this.#add(first);
-    yield first;
-    let previous = first;
-    for (const row of rest) {
-      assert(compareRows(previous, row) < 0, "rows go into a run in order");
-      previous = row;
-      this.#add(row);
-      yield row;
-    }
-    this.#largest = copyBytes(previous.key);
-  }
-
-  file(number: number, bytes: number): RunFile {
-    assert(this.#rows > 0, "a run has rows");
-    return {
-      number,
-      rows: this.#rows,
-      bytes,
-      smallest: this.#smallest,
-      largest: this.#largest,
-      sequenceMin: this.#sequenceMin,
-      sequenceMax: this.#sequenceMax,
-    };
-  }
-
-  #add(row: Row): void {
-    this.#rows++;
-    if (row.sequence < this.#sequenceMin) this.#sequenceMin = row.sequence;
-    if (row.sequence > this.#sequenceMax) this.#sequenceMax = row.sequence;
   }
 }

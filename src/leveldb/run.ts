@@ -12,6 +12,8 @@ import { decodeRecord, isTombstoneRecord, type StoredRecord, valueOfRecord } fro
 /** A page of a scan holds about this much, whatever the size of a row: it is what a cursor keeps in memory. */
 const pageBytes = 256 * 1024;
 const pageRowsMax = 512;
+/** A merge reads small pages: many inputs may need their next one in the same slice of work. */
+const mergePageRowsMax = 64;
 
 /**
  * An open run, shared by all views that contain it: closed when the last one has gone, and removed then when it was
@@ -78,13 +80,18 @@ export class Run {
     return this.#inOrder(this.#table.backward(before, most), before, -1);
   }
 
-  /** All rows in order, a page at a time. */
+  /** All rows in order, a page at a time. When it ends, they were as many as were put in. */
   *rows(): IterableIterator<Row> {
+    const pageRows = Math.min(this.pageRows, mergePageRowsMax);
     let after: Position | undefined;
-    for (;;) {
-      const page = this.forward(after, this.pageRows);
+    for (let count = 0; ; ) {
+      const page = this.forward(after, pageRows);
       yield* page;
-      if (page.length < this.pageRows) return;
+      count += page.length;
+      if (page.length < pageRows) {
+        if (count === this.file.rows) return;
+        throw this.#damaged(new DecodeError(`it has ${count} rows, MANIFEST names ${this.file.rows}`));
+      }
       after = page[page.length - 1];
     }
   }

@@ -1,29 +1,36 @@
 import { assert } from "../lib/assert.ts";
+import type { Bytes } from "../lib/bytes.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Memtable } from "./memtable.ts";
+import type { Version } from "./memtable-entry.ts";
 import type { Run } from "./run.ts";
 import { RunCursor } from "./run-cursor.ts";
 
+/** A memtable as it was when it was pinned. */
+interface Pinned {
+  readonly memtable: Memtable;
+  readonly stamp: number;
+}
+
 /**
- * The state of the store at one moment: what its memtable held then, and the runs below. It holds both until it is
- * released, whatever is flushed, merged and written meanwhile, so that a reader needs to know of none of it.
+ * The state of the store at one moment: what its memtables held then, and the runs below. It holds all of them until
+ * it is released, whatever is flushed, merged and written meanwhile, so that a reader needs to know of none of it.
  */
 export class View {
   readonly sequence: number;
-  readonly memtable: Memtable;
-  readonly stamp: number;
-  /** Newest first. */
+  /** Newest first, like the runs. */
+  readonly memory: readonly Pinned[];
   readonly runs: readonly Run[];
   #isReleased = false;
 
   /** The state of now. */
-  static take(memtable: Memtable, runs: readonly Run[], sequence: number): View {
-    return new View(memtable, memtable.pin(), runs, sequence);
+  static take(memtables: readonly Memtable[], runs: readonly Run[], sequence: number): View {
+    const memory = memtables.map((memtable) => ({ memtable, stamp: memtable.pin() }));
+    return new View(memory, runs, sequence);
   }
 
-  private constructor(memtable: Memtable, stamp: number, runs: readonly Run[], sequence: number) {
-    this.memtable = memtable;
-    this.stamp = stamp;
+  private constructor(memory: readonly Pinned[], runs: readonly Run[], sequence: number) {
+    this.memory = memory;
     this.runs = runs;
     this.sequence = sequence;
     for (const run of runs) run.hold();
@@ -36,19 +43,32 @@ export class View {
   /** Another hold on the same state. */
   share(): View {
     assert(!this.#isReleased, "a released view is not shared");
-    this.memtable.pinAgain(this.stamp);
-    return new View(this.memtable, this.stamp, this.runs, this.sequence);
+    for (const { memtable, stamp } of this.memory) memtable.pinAgain(stamp);
+    return new View(this.memory, this.runs, this.sequence);
+  }
+
+  /** The versions of a key in memory, one per memtable that has it, newest first. */
+  versions(key: Bytes): Version[] {
+    const versions: Version[] = [];
+    for (const { memtable, stamp } of this.memory) {
+      const version = memtable.visible(key, stamp);
+      if (version !== undefined) versions.push(version);
+    }
+    return versions;
   }
 
   /** One cursor per layer, newest first. */
   cursors(): Cursor[] {
-    return [this.memtable.cursor(this.stamp), ...this.runs.map((run) => new RunCursor(run))];
+    return [
+      ...this.memory.map(({ memtable, stamp }) => memtable.cursor(stamp)),
+      ...this.runs.map((run) => new RunCursor(run)),
+    ];
   }
 
   release(): void {
     assert(!this.#isReleased, "a view is released once");
     this.#isReleased = true;
-    this.memtable.unpin(this.stamp);
+    for (const { memtable, stamp } of this.memory) memtable.unpin(stamp);
     for (const run of this.runs) run.release();
   }
 }

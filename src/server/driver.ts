@@ -41,6 +41,9 @@ export interface DriverOptions {
 const applySliceBytesMax = 128 * 1024;
 /** Milliseconds that applying may take out of one turn: heartbeats and other clients come in between. */
 const applyTurnMs = 4;
+/** Milliseconds of each tick that flushes and merges may take, and when they fall behind the writes. */
+const workTurnMs = 3;
+const workTurnBehindMs = 10;
 
 /**
  * Runs the core against the world. Every event (a tick, messages, requests, a finished write) ends in the same
@@ -65,7 +68,10 @@ export class Driver {
   #readyTerm = 0;
   /** Confirmed reads whose index is not applied yet, in order of their index. */
   #unreadable: ReadState[] = [];
-  #flushedIndex: number;
+  /** The last entry whose effects are in a run, or in the memtable that was sealed to become one. */
+  #sealedIndex: number;
+  /** Whether a tick has passed since the store's last share of work. */
+  #hasTicked = false;
 
   constructor(options: DriverOptions, owner: DriverOwner) {
     this.#options = options;
@@ -73,7 +79,7 @@ export class Driver {
     this.#raft = options.raft;
     this.#appliedIndex = options.store.applied.index;
     this.#appliedTerm = options.store.applied.term;
-    this.#flushedIndex = this.#appliedIndex;
+    this.#sealedIndex = this.#appliedIndex;
     this.#tickedAtMs = options.clock.monotonicMs();
     this.#timer = options.clock.after(options.tickMs, () => this.#onTimer());
     this.schedule();
@@ -122,10 +128,10 @@ export class Driver {
 
   /** Stores the state as it is, so that the next start has nothing to replay. For a graceful stop. */
   flushStore(): void {
-    if (this.#appliedIndex === this.#flushedIndex) return;
-    this.#options.machine.save();
-    this.#options.store.flush(this.applied);
-    this.#flushedIndex = this.#appliedIndex;
+    this.#options.store.flushSealed();
+    if (this.#appliedIndex === this.#sealedIndex) return;
+    this.#sealStore();
+    this.#options.store.flushSealed();
   }
 
   readonly #drain = (): void => {
@@ -138,8 +144,8 @@ export class Driver {
       this.#startWrite();
       if (!this.#applyCommitted()) this.schedule();
       this.#answerReads();
-      if (this.#options.store.isFull) this.flushStore();
       this.#owner.turnEnds();
+      this.#workOnStore();
     });
   };
 
@@ -159,8 +165,30 @@ export class Driver {
     const { clock, tickMs } = this.#options;
     this.#tickedAtMs = clock.monotonicMs();
     this.#timer = clock.after(tickMs, () => this.#onTimer());
+    this.#hasTicked = true;
     this.#guard(() => this.#raft.tick());
     this.schedule();
+  }
+
+  /**
+   * Flushes and merges a little, at the end of a turn, when nobody waits for anything else: once per tick, and in
+   * every turn while the memory is full again before what was sealed is stored. Full twice over, it is stored at once.
+   */
+  #workOnStore(): void {
+    const { clock, store } = this.#options;
+    if (store.isOverfull) store.flushSealed();
+    if (store.isFull && !store.isSealed) this.#sealStore();
+    if (!store.hasWork || !(this.#hasTicked || store.isFull)) return;
+    this.#hasTicked = false;
+    const untilMs = clock.monotonicMs() + (store.isBehind ? workTurnBehindMs : workTurnMs);
+    while (store.work() && clock.monotonicMs() < untilMs);
+  }
+
+  /** MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state in. */
+  #sealStore(): void {
+    this.#options.machine.save();
+    this.#options.store.seal(this.applied);
+    this.#sealedIndex = this.#appliedIndex;
   }
 
   #noticeRole(): void {

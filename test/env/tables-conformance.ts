@@ -3,9 +3,18 @@ import { describe, expect, test } from "bun:test";
 import { Prng } from "../../src/env/prng.ts";
 import type { Position, Row, Table, Tables } from "../../src/env/tables.ts";
 import { type Bytes, compareBytes, equalBytes, toUtf8 } from "../../src/lib/bytes.ts";
+import { KvraftError } from "../../src/lib/error.ts";
+import { buildRun } from "./build-run.ts";
+
+interface Place {
+  readonly tables: Tables;
+  readonly path: string;
+  /** For tables whose syncs end when they are told to. */
+  readonly endSync?: () => void;
+}
 
 /** `place` makes a Tables and a path to build at, each time another. */
-export function tablesConformance(name: string, place: () => { tables: Tables; path: string }): void {
+export function tablesConformance(name: string, place: () => Place): void {
   describe(name, () => {
     test("gives back one row, and nothing beside it", () => {
       const row = { key: toUtf8("k"), sequence: 7, record: toUtf8("r") };
@@ -33,21 +42,50 @@ export function tablesConformance(name: string, place: () => { tables: Tables; p
 
     test("replaces what an interrupted build has left at the path", () => {
       const { tables, path } = place();
-      tables.build(path, [{ key: toUtf8("old"), sequence: 1, record: toUtf8("1") }]);
+      buildRun(tables, path, [{ key: toUtf8("old"), sequence: 1, record: toUtf8("1") }]);
       const row = { key: toUtf8("new"), sequence: 2, record: toUtf8("2") };
       const table = built({ tables, path }, [row]);
       expect(table.forward(undefined, 10)).toEqual([row]);
       table.close();
     });
 
-    test("passes on what the rows throw while it builds", () => {
-      const { tables, path } = place();
-      const failure = new Error("the source of the rows is gone");
-      function* rows(): IterableIterator<Row> {
-        yield { key: toUtf8("a"), sequence: 1, record: toUtf8("1") };
-        throw failure;
-      }
-      expect(() => tables.build(path, rows())).toThrow(failure);
+    test("tells when a run is durable, and never before finish returns", async () => {
+      const { tables, path, endSync } = place();
+      const rows = randomRows(new Prng(3), 50);
+      const builder = tables.begin(path);
+      for (const row of rows) builder.add(row);
+      let hasReturned = false;
+      const told = new Promise<boolean>((resolve, reject) => {
+        builder.finish((error) => (error === undefined ? resolve(hasReturned) : reject(error)));
+      });
+      hasReturned = true;
+      endSync?.();
+      expect(await told).toBe(true);
+      const table = tables.open(path);
+      expect(table.forward(undefined, 100)).toEqual(rows);
+      table.close();
+    });
+
+    test("does not tell those who would not wait, or gave up", async () => {
+      const places = [place(), place(), place()];
+      const rows = randomRows(new Prng(4), 50);
+      const told: string[] = [];
+      const builders = places.map(({ tables, path }, at) => {
+        const builder = tables.begin(path);
+        for (const row of rows) builder.add(row);
+        builder.finish(() => told.push(String(at)));
+        return builder;
+      });
+      builders[0]!.finishNow();
+      builders[1]!.abandon();
+      for (const { endSync } of places) endSync?.();
+      while (!told.includes("2")) await Bun.sleep(1);
+      await Bun.sleep(5);
+      expect(told).toEqual(["2"]);
+      const table = places[0]!.tables.open(places[0]!.path);
+      expect(table.forward(undefined, 100)).toEqual(rows);
+      table.close();
+      expect(() => places[1]!.tables.open(places[1]!.path).forward(undefined, 1)).toThrow(KvraftError);
     });
 
     test("answers like a sorted array: points, versions, and pages both ways", () => {
@@ -75,7 +113,7 @@ export function tablesConformance(name: string, place: () => { tables: Tables; p
 }
 
 function built({ tables, path }: { tables: Tables; path: string }, rows: Iterable<Row>): Table {
-  tables.build(path, rows);
+  buildRun(tables, path, rows);
   return tables.open(path);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Goal: a crash at any step leaves the state of the last flush or of the one under way, and a store that opens.
- * Method: a fixed story on a disk that counts its steps, cut before each single one; then every disk image that the
+ * Method: two fixed stories on a disk that counts its steps, cut before each single one; then every disk image that the
  * crash may have left is opened, and so is every image of a second crash during that.
  */
 import { expect, test } from "bun:test";
@@ -10,16 +10,19 @@ import { KvraftError } from "../../src/lib/error.ts";
 import { MemoryDisk, PowerCut } from "./memory-disk.ts";
 import { MemoryTables } from "./memory-tables.ts";
 import { StoreModel } from "./store-model.ts";
+import { text } from "./text-store.ts";
 
 const folder = "data/store";
 const rounds = 6;
 
-/** What the story has done when it is cut. */
+/** What a story has done when it is cut. */
 interface Progress {
   wasOpened: boolean;
-  /** The last flush that returned. */
+  /** The last flush that was known to be durable. */
   applied: number;
 }
+
+type Story = (disk: MemoryDisk, progress: Progress) => void;
 
 const model = new StoreModel();
 /** lengths[i]: how much of the model flush i made durable. */
@@ -39,7 +42,8 @@ for (let round = 1; round <= rounds; round++) {
   lengths.push(model.length);
 }
 
-function play(disk: MemoryDisk, progress: Progress): void {
+/** Each round is flushed in one go. */
+function playInline(disk: MemoryDisk, progress: Progress): void {
   disk.createFolder("data");
   disk.syncFolder(".");
   let store = open(disk, true);
@@ -61,8 +65,49 @@ function play(disk: MemoryDisk, progress: Progress): void {
   store.close();
 }
 
-function open(disk: MemoryDisk, createIfMissing: boolean): LevelDB {
-  return LevelDB.open({ disk, tables: new MemoryTables(disk) }, folder, { createIfMissing, runsMax: 3 });
+/**
+ * Each round is sealed, and its flush and the merges go on in slices of a row between the writes and reads of the
+ * next. A sync beside the event loop ends when there is nothing else to do.
+ */
+function playInSlices(disk: MemoryDisk, progress: Progress): void {
+  disk.createFolder("data");
+  disk.syncFolder(".");
+  let tables = new MemoryTables(disk);
+  let store = open(disk, true, tables);
+  progress.wasOpened = true;
+  const present = new Map<string, string | undefined>();
+  const workSome = () => {
+    if (!store.work(1)) tables.endSync();
+    progress.applied = store.applied.index;
+    for (const [key, value] of present) expect(text(store.get(toUtf8(key)))).toBe(value);
+  };
+  for (let round = 1; round <= rounds; round++) {
+    writeRound(round, (key, value) => {
+      if (value === undefined) store.delete(toUtf8(key), round);
+      else store.put(toUtf8(key), toUtf8(value), round);
+      present.set(key, value);
+      if (round % 2 === 0) workSome();
+    });
+    while (store.isSealed) workSome();
+    store.seal({ index: round, term: 1 });
+    if (round !== 4) continue;
+    while (store.isSealed) workSome();
+    for (let slices = 0; slices < 4; slices++) workSome();
+    store.close();
+    tables = new MemoryTables(disk);
+    store = open(disk, false, tables);
+  }
+  while (store.isSealed || store.hasWork) workSome();
+  store.close();
+}
+
+const stories: [string, Story][] = [
+  ["inline", playInline],
+  ["in slices", playInSlices],
+];
+
+function open(disk: MemoryDisk, createIfMissing: boolean, tables = new MemoryTables(disk)): LevelDB {
+  return LevelDB.open({ disk, tables }, folder, { createIfMissing, runsMax: 3 });
 }
 
 function expectWhole(disk: MemoryDisk, progress: Progress, where: string): void {
@@ -80,8 +125,8 @@ function expectWhole(disk: MemoryDisk, progress: Progress, where: string): void 
   expect(strangers, where).toEqual([]);
 }
 
-/** The story up to a step, or undefined when it ends before. */
-function playUntil(step: number): { disk: MemoryDisk; progress: Progress } | undefined {
+/** A story up to a step, or undefined when it ends before. */
+function playUntil(play: Story, step: number): { disk: MemoryDisk; progress: Progress } | undefined {
   const disk = new MemoryDisk();
   const progress = { wasOpened: false, applied: 0 };
   disk.cutAt = step;
@@ -94,36 +139,42 @@ function playUntil(step: number): { disk: MemoryDisk; progress: Progress } | und
   }
 }
 
-test("a crash before any step of creation, flush, merge and removal loses whole flushes only", () => {
-  let images = 0;
-  for (let step = 1; ; step++) {
-    const cut = playUntil(step);
-    if (cut === undefined) break;
-    for (const image of cut.disk.images()) {
-      expectWhole(image, cut.progress, `crash at step ${step}, image ${++images}`);
-    }
-  }
-  expect(images).toBeGreaterThan(200);
-});
-
-test("a second crash, before any step of the first open after a crash, loses nothing more", () => {
-  let recoveries = 0;
-  for (let step = 1; ; step++) {
-    const cut = playUntil(step);
-    if (cut === undefined) break;
-    for (const image of cut.disk.images()) {
-      for (let cutAt = 1; ; cutAt++) {
-        const again = image.copy();
-        again.cutAt = cutAt;
-        const where = `crash at step ${step}, then at step ${cutAt}`;
-        if (!isCutOpening(again, cut.progress, where)) break;
-        for (const second of again.images())
-          expectWhole(second, cut.progress, `${where}, image ${++recoveries}`);
+test.each(stories)(
+  "%s: a crash before any step of creation, flush, merge and removal loses whole flushes only",
+  (_, play) => {
+    let images = 0;
+    for (let step = 1; ; step++) {
+      const cut = playUntil(play, step);
+      if (cut === undefined) break;
+      for (const image of cut.disk.images()) {
+        expectWhole(image, cut.progress, `crash at step ${step}, image ${++images}`);
       }
     }
-  }
-  expect(recoveries).toBeGreaterThan(200);
-});
+    expect(images).toBeGreaterThan(200);
+  },
+);
+
+test.each(stories)(
+  "%s: a second crash, before any step of the first open after a crash, loses nothing more",
+  (_, play) => {
+    let recoveries = 0;
+    for (let step = 1; ; step++) {
+      const cut = playUntil(play, step);
+      if (cut === undefined) break;
+      for (const image of cut.disk.images()) {
+        for (let cutAt = 1; ; cutAt++) {
+          const again = image.copy();
+          again.cutAt = cutAt;
+          const where = `crash at step ${step}, then at step ${cutAt}`;
+          if (!isCutOpening(again, cut.progress, where)) break;
+          for (const second of again.images())
+            expectWhole(second, cut.progress, `${where}, image ${++recoveries}`);
+        }
+      }
+    }
+    expect(recoveries).toBeGreaterThan(200);
+  },
+);
 
 function isCutOpening(disk: MemoryDisk, progress: Progress, where: string): boolean {
   try {
@@ -135,41 +186,47 @@ function isCutOpening(disk: MemoryDisk, progress: Progress, where: string): bool
   }
 }
 
-test("what an open after kill -9 has reported is still there after a power cut", () => {
-  let images = 0;
-  for (let step = 1; ; step++) {
-    const cut = playUntil(step);
-    if (cut === undefined) break;
-    if (!cut.progress.wasOpened) continue;
-    cut.disk.killProcess();
-    const applied = open(cut.disk, false).applied.index;
-    for (const image of cut.disk.images()) {
-      const store = open(image, false);
-      expect(store.applied.index, `kill at step ${step}, image ${++images}`).toBe(applied);
-      store.close();
+test.each(stories)(
+  "%s: what an open after kill -9 has reported is still there after a power cut",
+  (_, play) => {
+    let images = 0;
+    for (let step = 1; ; step++) {
+      const cut = playUntil(play, step);
+      if (cut === undefined) break;
+      if (!cut.progress.wasOpened) continue;
+      cut.disk.killProcess();
+      const applied = open(cut.disk, false).applied.index;
+      for (const image of cut.disk.images()) {
+        const store = open(image, false);
+        expect(store.applied.index, `kill at step ${step}, image ${++images}`).toBe(applied);
+        store.close();
+      }
     }
-  }
-  expect(images).toBeGreaterThan(50);
-});
+    expect(images).toBeGreaterThan(50);
+  },
+);
 
-test("a crash in the middle of a change leaves what a later flush can build on", () => {
-  for (let step = 1; ; step++) {
-    const cut = playUntil(step);
-    if (cut === undefined) break;
-    for (const image of cut.disk.images()) {
-      const store = open(image, true);
-      const index = store.applied.index + 1;
-      store.put(toUtf8("after"), toUtf8(String(step)), rounds + 1);
-      store.flush({ index, term: 2 });
-      store.close();
-      const again = open(image, false);
-      expect(again.applied).toEqual({ index, term: 2 });
-      expect(again.get(toUtf8("after"))).toEqual(toUtf8(String(step)));
-      expect(again.get(toUtf8("often"))).toEqual(model.record(lengths[index - 1]!, toUtf8("often"))?.value);
-      again.close();
+test.each(stories)(
+  "%s: a crash in the middle of a change leaves what a later flush can build on",
+  (_, play) => {
+    for (let step = 1; ; step++) {
+      const cut = playUntil(play, step);
+      if (cut === undefined) break;
+      for (const image of cut.disk.images()) {
+        const store = open(image, true);
+        const index = store.applied.index + 1;
+        store.put(toUtf8("after"), toUtf8(String(step)), rounds + 1);
+        store.flush({ index, term: 2 });
+        store.close();
+        const again = open(image, false);
+        expect(again.applied).toEqual({ index, term: 2 });
+        expect(again.get(toUtf8("after"))).toEqual(toUtf8(String(step)));
+        expect(again.get(toUtf8("often"))).toEqual(model.record(lengths[index - 1]!, toUtf8("often"))?.value);
+        again.close();
+      }
     }
-  }
-});
+  },
+);
 
 test("a flush that fails leaves the store readable, and every later flush fails with the same error", () => {
   const disk = new MemoryDisk();

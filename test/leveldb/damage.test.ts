@@ -7,8 +7,9 @@ import { BunDisk } from "../../src/env/bun-disk.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { encodeRecord } from "../../src/leveldb/record.ts";
-import { toUtf8 } from "../../src/lib/bytes.ts";
+import { equalBytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
+import { buildRun } from "../env/build-run.ts";
 
 const root = mkdtempSync(join(tmpdir(), "kvraft-damage-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -16,6 +17,9 @@ const env = { disk: new BunDisk(), tables: new SqliteTables() };
 const folder = join(root, "store");
 const run = join(folder, "000001.run");
 const keyCount = 2000;
+
+/** What the key of each number holds, modulo 256. */
+const values = Array.from({ length: 256 }, (_, byte) => new Uint8Array(100).fill(byte));
 
 function keyOf(place: number): Uint8Array {
   return toUtf8(String(place).padStart(6, "0"));
@@ -86,7 +90,7 @@ describe("a run that is damaged", () => {
     writeFileSync(run, whole);
   });
 
-  test("a damaged byte anywhere is an error that names the file, or shows in a key or value, and ends", () => {
+  test("a damaged byte anywhere is an error that names the file, or does no harm to what is read", () => {
     const whole = readFileSync(run);
     let errors = 0;
     for (let offset = 0; offset < whole.length; offset += 5003) {
@@ -97,7 +101,8 @@ describe("a run that is damaged", () => {
         const iterator = store.newIterator();
         let count = 0;
         for (iterator.seekToFirst(); iterator.valid(); iterator.next())
-          if (iterator.value().length > 0) count++;
+          if (equalBytes(iterator.value(), values[Number(fromUtf8(iterator.key())) & 0xff]!)) count++;
+          else throw new Error(`byte ${offset} shows in the value of ${fromUtf8(iterator.key())}`);
         expect(count).toBeLessThanOrEqual(keyCount);
         store.getRecord(keyOf(7));
       });
@@ -108,6 +113,46 @@ describe("a run that is damaged", () => {
     }
     expect(errors).toBeGreaterThan(0);
     writeFileSync(run, whole);
+  });
+
+  test("a flipped bit inside a value is CORRUPTION that names the file, never a wrong value", () => {
+    const whole = readFileSync(run);
+    const bytes = Buffer.from(whole);
+    const value = new Uint8Array(100).fill(5);
+    const place = bytes.indexOf(value) + 50;
+    expect(place).toBeGreaterThan(4096);
+    bytes[place] = bytes[place]! ^ 0x10;
+    writeFileSync(run, bytes);
+    for (const use of [
+      (store: LevelDB) => store.get(keyOf(5)),
+      (store: LevelDB) => store.getRecord(keyOf(5)),
+      (store: LevelDB) => store.newIterator().seek(keyOf(5)),
+    ]) {
+      const failure = failureOf(use);
+      expect(failure?.code).toBe("CORRUPTION");
+      expect(failure?.message).toContain(run);
+    }
+    writeFileSync(run, whole);
+    expect(failureOf((store) => expect(store.get(keyOf(5))).toEqual(value))).toBeUndefined();
+  });
+
+  test("a run that has lost rows is CORRUPTION for a merge, not a store with fewer keys", () => {
+    const other = join(root, "fewer");
+    const path = join(other, "000001.run");
+    const store = LevelDB.open(env, other, { createIfMissing: true, runsMax: 1 });
+    for (let place = 0; place < 30; place++) store.put(keyOf(place), toUtf8("v"));
+    store.flush({ index: 1, term: 1 });
+    store.close();
+    const table = env.tables.open(path);
+    const rows = table.forward(undefined, 100);
+    table.close();
+    buildRun(env.tables, path, rows.slice(0, -1));
+    const again = LevelDB.open(env, other, { runsMax: 1 });
+    again.put(keyOf(99), toUtf8("v"));
+    expect(() => again.flush({ index: 2, term: 1 })).toThrow(
+      `Cannot read run "${path}": the file is damaged (it has 29 rows, MANIFEST names 30)`,
+    );
+    again.close();
   });
 
   test("a record that is none is CORRUPTION for those who read it, and harms no other", () => {
@@ -128,7 +173,7 @@ describe("a run that is damaged", () => {
     const path = join(other, "000001.run");
     const rows = Array.from({ length: 30 }, (_, place) => ({ key: keyOf(place), sequence: 1, record }));
     rows[5]!.record = toUtf8("no record");
-    env.tables.build(path, rows);
+    buildRun(env.tables, path, rows);
     const store = LevelDB.open(env, other);
     const expected = `Cannot read run "${path}": the file is damaged (record format 110 is unknown)`;
     expect(() => store.get(keyOf(5))).toThrow(expected);

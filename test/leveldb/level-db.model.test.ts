@@ -16,7 +16,7 @@ test("a store in memory does what the model does, whatever is flushed, merged an
   eachSeed(50, (prng) => {
     const disk = new MemoryDisk();
     const tables = new MemoryTables(disk);
-    new StoreWalk({ disk, tables }, "store", prng).run(800);
+    new StoreWalk({ disk, tables }, "store", prng, () => tables.endSync()).run(800);
     expect(tables.openCount).toBe(0);
   });
 });

@@ -5,5 +5,6 @@ import { MemoryTables } from "./memory-tables.ts";
 tablesConformance("the tables in memory that other tests use", () => {
   const disk = new MemoryDisk();
   disk.createFolder("data");
-  return { tables: new MemoryTables(disk), path: "data/000001.run" };
+  const tables = new MemoryTables(disk);
+  return { tables, path: "data/000001.run", endSync: () => tables.endSync() };
 });

@@ -1,5 +1,6 @@
-import type { Disk } from "../../src/env/disk.ts";
-import type { Position, Row, Table, Tables } from "../../src/env/tables.ts";
+import type { Disk, DiskFile } from "../../src/env/disk.ts";
+import type { Position, Row, Table, TableBuilder, Tables } from "../../src/env/tables.ts";
+import { assert } from "../../src/lib/assert.ts";
 import { type Bytes, compareBytes, copyBytes, equalBytes } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
 import { ByteReader, ByteWriter } from "../../src/lib/codec.ts";
@@ -10,25 +11,22 @@ export class MemoryTables implements Tables {
   readonly #disk: Disk;
   /** Tables that are open, for tests that count them. */
   openCount = 0;
+  /** Syncs that are under way beside the event loop; each ends when a test says so. */
+  readonly #syncs: (() => void)[] = [];
 
   constructor(disk: Disk) {
     this.#disk = disk;
   }
 
-  build(path: string, rows: Iterable<Row>): void {
-    const writer = new ByteWriter();
-    writer.u32(0);
-    for (const row of rows) {
-      writer.bytes(row.key);
-      writer.u53(row.sequence);
-      writer.bytes(row.record);
-    }
-    writer.setU32(0, crc32(writer.view().subarray(4), 1));
-    this.#disk.remove(path);
-    const file = this.#disk.open(path, "create");
-    file.write(0, writer.take());
-    file.sync();
-    file.close();
+  begin(path: string): TableBuilder {
+    return new MemoryTableBuilder(this.#disk, path, (end) => this.#syncs.push(end));
+  }
+
+  /** Ends the oldest sync that is under way. Returns whether there was one. */
+  endSync(): boolean {
+    const end = this.#syncs.shift();
+    end?.();
+    return end !== undefined;
   }
 
   open(path: string): Table {
@@ -42,6 +40,78 @@ export class MemoryTables implements Tables {
       rows.push({ key: reader.bytes(), sequence: reader.u53(), record: reader.bytes() });
     this.openCount++;
     return new MemoryTable(rows, () => this.openCount--);
+  }
+}
+
+/** Rows between two writes of a builder, so that a crash leaves files of any length. */
+const rowsPerWrite = 3;
+
+class MemoryTableBuilder implements TableBuilder {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #file: DiskFile;
+  readonly #writer = new ByteWriter();
+  readonly #syncLater: (end: () => void) => void;
+  #rows = 0;
+  #isComplete = false;
+  #done: ((error?: Error) => void) | undefined;
+
+  constructor(disk: Disk, path: string, syncLater: (end: () => void) => void) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#syncLater = syncLater;
+    disk.remove(path);
+    this.#file = disk.open(path, "create");
+    this.#writer.u32(0);
+  }
+
+  add(row: Row): void {
+    assert(!this.#isComplete, "rows come before the end");
+    this.#writer.bytes(row.key);
+    this.#writer.u53(row.sequence);
+    this.#writer.bytes(row.record);
+    if (++this.#rows % rowsPerWrite === 0) this.#file.write(0, this.#writer.view());
+  }
+
+  finish(done: (error?: Error) => void): void {
+    this.#complete();
+    this.#done = done;
+    this.#syncLater(() => {
+      if (this.#done !== undefined) this.#sync(this.#done);
+    });
+  }
+
+  finishNow(): void {
+    if (!this.#isComplete) this.#complete();
+    this.#done = undefined;
+    this.#file.sync();
+  }
+
+  abandon(): void {
+    this.#done = undefined;
+    try {
+      this.#disk.remove(this.#path);
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+    }
+  }
+
+  #complete(): void {
+    assert(!this.#isComplete, "a run is completed once");
+    this.#isComplete = true;
+    this.#writer.setU32(0, crc32(this.#writer.view().subarray(4), 1));
+    this.#file.write(0, this.#writer.view());
+  }
+
+  #sync(done: (error?: Error) => void): void {
+    this.#done = undefined;
+    try {
+      this.#file.sync();
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      return done(error);
+    }
+    done();
   }
 }
 

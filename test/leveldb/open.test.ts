@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { WriteBatch } from "../../src/leveldb/write-batch.ts";
 import { toUtf8 } from "../../src/lib/bytes.ts";
+import { buildRun } from "../env/build-run.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { MemoryTables } from "./memory-tables.ts";
 import { failureOf, folder, TextStore } from "./text-store.ts";
@@ -132,7 +133,7 @@ describe("what is wrong with the folder", () => {
     const table = db.tables.open(path);
     const rows = table.forward(undefined, 3);
     table.close();
-    db.tables.build(path, [rows[0]!, rows[2]!, rows[1]!]);
+    buildRun(db.tables, path, [rows[0]!, rows[2]!, rows[1]!]);
     db.store.close();
     db.store = db.open();
     const failure = failureOf(() => db.all());

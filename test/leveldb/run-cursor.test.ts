@@ -5,6 +5,7 @@ import { encodeRecord, tombstoneRecord } from "../../src/leveldb/record.ts";
 import { Run } from "../../src/leveldb/run.ts";
 import { RunCursor } from "../../src/leveldb/run-cursor.ts";
 import { type Bytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
+import { buildRun } from "../env/build-run.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { MemoryTables } from "./memory-tables.ts";
 import { eachSeed } from "./seed.ts";
@@ -23,7 +24,7 @@ function runOf(rows: readonly Row[], rowBytes: number): Run {
   const disk = new MemoryDisk();
   disk.createFolder("store");
   const tables = new MemoryTables(disk);
-  tables.build("store/000001.run", rows);
+  buildRun(tables, "store/000001.run", rows);
   const [first, last] = [rows[0]!, rows[rows.length - 1]!];
   const file = {
     number: 1,

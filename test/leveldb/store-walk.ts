@@ -27,12 +27,17 @@ export class StoreWalk {
   readonly #keys: readonly Bytes[];
   readonly #snapshots: { snapshot: Snapshot; view: number }[] = [];
   readonly #iterators: HeldIterator[] = [];
+  /** Ends a sync that is under way beside the event loop. */
+  readonly #endSync: () => void;
   #store: LevelDB;
+  /** How much of the model is durable, and how much will be with what is sealed. */
   #durable = 0;
+  #sealed = 0;
   #applied = 0;
 
-  constructor(env: StoreEnv, folder: string, prng: Prng) {
+  constructor(env: StoreEnv, folder: string, prng: Prng, endSync = () => {}) {
     this.#env = env;
+    this.#endSync = endSync;
     this.#folder = folder;
     this.#prng = prng;
     this.#options = { createIfMissing: true, runsMax: prng.int(1, 6) };
@@ -58,7 +63,9 @@ export class StoreWalk {
     else if (dice <= 67) this.#releaseSnapshot();
     else if (dice <= 71) this.#openIterator();
     else if (dice <= 73) this.#closeIterator();
-    else if (dice <= 93) this.#moveIterators();
+    else if (dice <= 83) this.#moveIterators();
+    else if (dice <= 86) this.#seal();
+    else if (dice <= 96) this.#work();
     else if (dice <= 98) this.#flush();
     else if (this.#prng.chance(1, 4)) this.#reopen();
   }
@@ -175,10 +182,31 @@ export class StoreWalk {
     const applied = { index: this.#applied, term: 1 };
     this.#store.flush(applied);
     expect(this.#store.applied).toEqual(applied);
+    expect(this.#store.isSealed).toBe(false);
     this.#durable = this.#model.length;
   }
 
-  /** What was not flushed is gone, as after a crash. */
+  #seal(): void {
+    if (this.#store.isSealed) return;
+    this.#applied += this.#prng.int(0, 2);
+    this.#sealed = this.#model.length;
+    this.#store.seal({ index: this.#applied, term: 1 });
+  }
+
+  #work(): void {
+    const wasSealed = this.#store.isSealed;
+    if (this.#prng.chance(1, 3)) this.#endSync();
+    for (let slices = this.#prng.int(1, 6); slices > 0; slices--) {
+      const isMore = this.#store.work(this.#prng.pick([1, 1, 3, 100]));
+      expect(isMore).toBe(this.#store.hasWork);
+      if (!isMore) break;
+    }
+    if (this.#store.isSealed || !wasSealed) return;
+    expect(this.#store.applied).toEqual({ index: this.#applied, term: 1 });
+    this.#durable = this.#sealed;
+  }
+
+  /** What was not flushed is gone, as after a crash, and so is the work that was under way. */
   #reopen(): void {
     this.#store.close();
     this.#snapshots.length = 0;
@@ -186,6 +214,7 @@ export class StoreWalk {
     this.#model.truncate(this.#durable);
     this.#store = LevelDB.open(this.#env, this.#folder, this.#options);
     expect(this.#store.sequence).toBe(this.#model.sequence());
+    this.#applied = this.#store.applied.index;
   }
 
   #checkAll(): void {
