@@ -6,21 +6,30 @@ import type { CallResult } from "../rpc/pending-calls.ts";
 import { decodeAnswerHead, decodeRefusal } from "../rpc/reply.ts";
 
 /** A call's result as the client sees it. */
-export type Reply =
-  | { readonly kind: "answer"; readonly status: "OK" | "ErrNoKey"; readonly payload: ByteReader }
-  | {
-      readonly kind: "failure";
-      /** A status, or `Unreachable` when nobody answered. */
-      readonly code: Status | "Unreachable";
-      readonly retryable: boolean;
-      /** This attempt may have been proposed, and may still come to pass. */
-      readonly mayBeProposed: boolean;
-      readonly leader: Address | undefined;
-      readonly text: string;
-    };
+export type Reply<Payload> =
+  | { readonly kind: "answer"; readonly status: "OK"; readonly payload: Payload }
+  | { readonly kind: "answer"; readonly status: "ErrNoKey" }
+  | Failure;
 
-/** Decodes the result of a call. A reply that cannot be read counts as none: the request may have been done. */
-export function replyOf(result: CallResult): Reply {
+export interface Failure {
+  readonly kind: "failure";
+  /** A status, or `Unreachable` when nobody answered. */
+  readonly code: Status | "Unreachable";
+  readonly retryable: boolean;
+  /** This attempt may have been proposed, and may still come to pass. */
+  readonly mayBeProposed: boolean;
+  readonly leader: Address | undefined;
+  readonly text: string;
+}
+
+/**
+ * Decodes the result of a call; `decode` reads the payload that its method has. A reply that cannot be read counts as
+ * none: the request may have been done.
+ */
+export function replyOf<Payload>(
+  result: CallResult,
+  decode: (payload: ByteReader) => Payload,
+): Reply<Payload> {
   if (!result.ok) return unreachable(result.wasSent, result.text);
   try {
     const reader = new ByteReader(result.body);
@@ -28,7 +37,9 @@ export function replyOf(result: CallResult): Reply {
     if (status === undefined) throw new DecodeError("the reply has an unknown status");
     if (status === "OK" || status === "ErrNoKey") {
       decodeAnswerHead(reader);
-      return { kind: "answer", status, payload: reader };
+      return status === "OK"
+        ? { kind: "answer", status, payload: decode(reader) }
+        : { kind: "answer", status };
     }
     const { retryable, wasProposed, leader, text } = decodeRefusal(reader);
     return {
@@ -45,7 +56,7 @@ export function replyOf(result: CallResult): Reply {
   }
 }
 
-function unreachable(mayBeProposed: boolean, text: string): Reply {
+function unreachable(mayBeProposed: boolean, text: string): Failure {
   return { kind: "failure", code: "Unreachable", retryable: true, mayBeProposed, leader: undefined, text };
 }
 

@@ -14,8 +14,8 @@
 import { nanoid } from "nanoid";
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
-import { type Bytes, emptyBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
-import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { type Bytes, emptyBytes, fromUtf8, fromUtf8Strict, toUtf8 } from "../lib/bytes.ts";
+import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { messageOf } from "../lib/error.ts";
 import { formatAddress } from "../rpc/address.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
@@ -59,6 +59,7 @@ export function makeKVClient(ends: readonly ClientEnd[], options: KVClientOption
  * A client of one cluster. It finds the leader, follows it when it changes, and retries until a request's time is up.
  * Reads are linearizable: they see every write that was answered before they began. Writes are applied exactly once
  * each, in the order of the calls. Every failure is a KVError, whose `outcome` says whether anything may have happened.
+ * Bytes that are passed in must not change before the call is answered.
  *
  * Keys and values are byte strings; text is UTF-8. Any number of calls may be under way at one time.
  */
@@ -80,21 +81,18 @@ export class KVClient {
   /** The value of a key as text, or undefined when there is no such key. */
   async get(key: string | Bytes): Promise<string | undefined> {
     const value = await this.getBytes(key);
-    return value === undefined ? undefined : fromUtf8(value);
+    // The strict decoder keeps a byte order mark, as it was put; what is no UTF-8 was not put as text.
+    return value === undefined ? undefined : (fromUtf8Strict(value) ?? fromUtf8(value));
   }
 
   /** The value of a key as bytes, or undefined when there is no such key. */
   async getBytes(key: string | Bytes): Promise<Bytes | undefined> {
-    const payload = await this.#read(key, 0);
-    return payload?.bytes();
+    return this.#read(key, 0, readValue);
   }
 
   /** The value of a key with its life, or undefined when there is no such key. */
   async getRecord(key: string | Bytes): Promise<KVRecord | undefined> {
-    const payload = await this.#read(key, withLife);
-    if (payload === undefined) return undefined;
-    const value = payload.bytes();
-    return { value, created: payload.varint(), modified: payload.varint(), count: payload.varint() };
+    return this.#read(key, withLife, readRecord);
   }
 
   /** Sets the value of a key. Once it resolves the value is on the disks of a majority. */
@@ -125,7 +123,11 @@ export class KVClient {
   }
 
   /** Asks until somebody answers as the leader, or the time is up. */
-  async #read(key: string | Bytes, flags: number): Promise<ByteReader | undefined> {
+  async #read<T>(
+    key: string | Bytes,
+    flags: number,
+    decode: (payload: ByteReader) => T,
+  ): Promise<T | undefined> {
     const { clock } = this.#env;
     const keyBytes = bytesOf(key);
     const deadlineMs = clock.monotonicMs() + this.#timeoutMs;
@@ -140,7 +142,7 @@ export class KVClient {
         body.u8(flags);
         body.bytes(keyBytes);
       };
-      const reply = replyOf(await end.call(method.get, encode, timeoutMs));
+      const reply = replyOf(await end.call(method.get, encode, timeoutMs), decode);
       if (reply.kind === "answer") {
         this.#search.found(end);
         return reply.status === "OK" ? reply.payload : undefined;
@@ -156,13 +158,13 @@ export class KVClient {
     const address = formatAddress(end.address);
     const timeoutMs = Math.min(statusTimeoutMs, this.#timeoutMs);
     const encode = (body: ByteWriter) => encodeRequestHead(body, timeoutMs);
-    const reply = replyOf(await end.call(method.status, encode, timeoutMs));
+    const reply = replyOf(await end.call(method.status, encode, timeoutMs), readValue);
     if (reply.kind === "failure") return { address, reachable: false, error: reply.text };
     try {
-      const said: unknown = JSON.parse(fromUtf8(reply.payload.bytes()));
+      const said: unknown = reply.status === "OK" ? JSON.parse(fromUtf8(reply.payload)) : {};
       return { ...(said as object), address, reachable: true };
     } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof DecodeError)) throw error;
+      if (!(error instanceof SyntaxError)) throw error;
       return { address, reachable: false, error: `Its status cannot be read: ${messageOf(error)}` };
     }
   }
@@ -171,6 +173,15 @@ export class KVClient {
     if (ms <= 0) return Promise.resolve();
     return new Promise((resolve) => this.#env.clock.after(ms, resolve));
   }
+}
+
+function readValue(payload: ByteReader): Bytes {
+  return payload.bytes();
+}
+
+function readRecord(payload: ByteReader): KVRecord {
+  const value = payload.bytes();
+  return { value, created: payload.varint(), modified: payload.varint(), count: payload.varint() };
 }
 
 function bytesOf(text: string | Bytes): Bytes {

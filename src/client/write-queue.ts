@@ -5,12 +5,13 @@ import type { ByteWriter } from "../lib/codec.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { method } from "../rpc/method.ts";
 import { encodeRequestHead } from "../rpc/request.ts";
-import { type Reply, replyOf } from "./call-reply.ts";
+import { type Failure, type Reply, replyOf } from "./call-reply.ts";
 import { KVError } from "./kv-error.ts";
 import type { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, deadlineGraceMs, inFlightMax, sessionIdleMsMax } from "./limits.ts";
+import { type Linked, LinkedList } from "./linked-list.ts";
 
-interface Write {
+interface Write extends Linked<Write> {
   readonly type: CommandType;
   readonly key: Bytes;
   readonly value: Bytes;
@@ -20,8 +21,6 @@ interface Write {
   /** Its place in its session, both given when it is sent for the first time. */
   session: Session | undefined;
   sequence: number;
-  /** The round in which it was sent last. */
-  round: number;
   /** Attempts in this session that may have been proposed, or may still be. */
   openAttempts: number;
   /** The caller was told that the outcome is unknown; later writes of the session still need it to be decided. */
@@ -52,7 +51,14 @@ export interface WriteQueueOptions {
  */
 export class WriteQueue {
   readonly #options: WriteQueueOptions;
-  #queue: Write[] = [];
+  /**
+   * What is not decided, in the order of the calls. Invariant: the writes of a session stand together, and those that
+   * were never sent stand last. Only the first session's are sent: so no later call overtakes an earlier one.
+   */
+  readonly #queue = new LinkedList<Write>();
+  /** The first that was not sent in this round. Invariant: so were all before it, and none behind it. */
+  #unsent: Write | undefined;
+  /** The one that new writes join. */
   #session: Session | undefined;
   #round = 1;
   /** Attempts of this round that are not answered. */
@@ -66,14 +72,15 @@ export class WriteQueue {
     this.#options = options;
   }
 
-  /** Resolves when the write is decided; rejects with a KVError. */
+  /** Resolves when the write is decided; rejects with a KVError. Key and value must not change until then. */
   write(type: CommandType, key: Bytes, value: Bytes, timeoutMs: number): Promise<"OK" | "ErrNoKey"> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed)
         return reject(new KVError("not-done", "Closed", `Cannot ${type}: the client is closed`));
       const deadlineMs = this.#options.clock.monotonicMs() + timeoutMs;
-      const fresh = { session: undefined, sequence: 0, round: 0, openAttempts: 0, isAbandoned: false };
-      this.#queue.push({ type, key, value, deadlineMs, resolve, reject, ...fresh });
+      const write = newWrite({ type, key, value, deadlineMs, resolve, reject });
+      this.#queue.add(write);
+      this.#unsent ??= write;
       this.#watchDeadlines();
       this.#pump();
     });
@@ -84,16 +91,21 @@ export class WriteQueue {
     this.#isClosed = true;
     this.#pause?.cancel();
     this.#deadline?.cancel();
-    for (const write of this.#queue) giveUp(write, "Closed", "the client was closed");
-    this.#queue = [];
+    for (const write of this.#queue) {
+      giveUp(write, "Closed", "the client was closed");
+      this.#remove(write);
+    }
   }
 
   /** Sends what was not sent in this round, in order, as far as the window goes. */
   #pump(): void {
     if (this.#pause !== undefined || this.#isClosed) return;
-    for (const write of this.#queue) {
-      if (this.#inFlight >= inFlightMax) return;
-      if (write.round !== this.#round) this.#send(write);
+    while (this.#unsent !== undefined && this.#inFlight < inFlightMax) {
+      const write = this.#unsent;
+      const { first } = this.#queue;
+      if (write !== first && (write.session ?? this.#session) !== first?.session) return;
+      this.#unsent = write.next;
+      this.#send(write);
     }
   }
 
@@ -102,7 +114,8 @@ export class WriteQueue {
     const session = this.#join(write);
     const end = search.current;
     const round = this.#round;
-    write.round = round;
+    // The request may be encoded later, after a dial, when the write stands in another session.
+    const { sequence } = write;
     write.openAttempts++;
     this.#inFlight++;
     const leftMs = write.isAbandoned ? attemptTimeoutMs : write.deadlineMs - clock.monotonicMs();
@@ -110,22 +123,14 @@ export class WriteQueue {
     const encode = (body: ByteWriter) => {
       session.bornMs ??= end.serverTimeMs;
       encodeRequestHead(body, timeoutMs);
-      encodeCommand(body, {
-        type: write.type,
-        timeMs: 0,
-        session: {
-          name: session.name,
-          sequence: write.sequence,
-          acknowledged: this.#acknowledged(session),
-          bornMs: session.bornMs,
-        },
-        principal: emptyBytes,
-        key: write.key,
-        value: write.value,
-      });
+      const acknowledged = Math.min(this.#acknowledged(session), sequence - 1);
+      const { name, bornMs } = session;
+      const { type, key, value } = write;
+      const stamp = { name, sequence, acknowledged, bornMs };
+      encodeCommand(body, { type, timeMs: 0, session: stamp, principal: emptyBytes, key, value });
     };
     end.call(write.type === "put" ? method.put : method.delete, encode, timeoutMs).then(
-      (result) => this.#settled(write, session, end, round, replyOf(result)),
+      (result) => this.#settled(write, session, end, round, replyOf(result, noPayload)),
       (error: unknown) => this.#settled(write, session, end, round, refusedHere(error)),
     );
   }
@@ -135,7 +140,7 @@ export class WriteQueue {
     if (write.session !== undefined) return write.session;
     const { clock, newName } = this.#options;
     const nowMs = clock.monotonicMs();
-    const isFirst = this.#queue[0] === write;
+    const isFirst = write === this.#queue.first;
     if (isFirst && this.#session !== undefined && nowMs - this.#session.usedAtMs > sessionIdleMsMax)
       this.#session = undefined;
     this.#session ??= { name: newName(), bornMs: undefined, nextSequence: 1, usedAtMs: nowMs };
@@ -147,18 +152,18 @@ export class WriteQueue {
 
   /** Everything of the session before its oldest write that waits was answered. */
   #acknowledged(session: Session): number {
-    const oldest = this.#queue.find((write) => write.session === session);
-    return (oldest?.sequence ?? 1) - 1;
+    const oldest = this.#queue.first;
+    return oldest?.session === session ? oldest.sequence - 1 : 0;
   }
 
-  #settled(write: Write, session: Session, end: ClientEnd, round: number, reply: Reply): void {
+  #settled(write: Write, session: Session, end: ClientEnd, round: number, reply: Reply<void>): void {
     if (round === this.#round) this.#inFlight--;
-    const place = this.#queue.indexOf(write);
-    if (place < 0 || write.session !== session) return this.#pump();
+    if (!write.isListed || write.session !== session) return this.#pump();
     if (reply.kind === "answer") {
       this.#options.search.found(end);
-      this.#remove(place);
       if (!write.isAbandoned) write.resolve(reply.status);
+      this.#remove(write);
+      this.#dropAbandoned();
       return this.#pump();
     }
     if (!reply.mayBeProposed) write.openAttempts--;
@@ -166,20 +171,18 @@ export class WriteQueue {
     if (round !== this.#round) return;
     this.#lastFailure = reply.text;
     if (reply.retryable) return this.#nextRound(end, reply);
-    if (reply.code === "ErrSessionEnded") this.#sessionEnded(write, place);
-    else {
-      if (!write.isAbandoned) write.reject(new KVError("refused", reply.code, reply.text));
-      this.#leaveGap(place);
-    }
+    if (reply.code === "ErrSessionEnded") this.#sessionEnded(write, end, reply);
+    else this.#refused(write, reply);
     this.#pump();
   }
 
   /** Sends everything again, to whoever may lead now. What is under way may still be answered. */
-  #nextRound(end: ClientEnd, reply: Extract<Reply, { kind: "failure" }>): void {
+  #nextRound(end: ClientEnd, failure: Failure): void {
     const { clock, search } = this.#options;
     this.#round++;
     this.#inFlight = 0;
-    const waitMs = search.failed(end, reply.leader, clock.monotonicMs());
+    this.#unsent = this.#queue.first;
+    const waitMs = search.failed(end, failure.leader, clock.monotonicMs());
     this.#pause?.cancel();
     this.#pause = clock.after(waitMs, () => {
       this.#pause = undefined;
@@ -188,64 +191,123 @@ export class WriteQueue {
   }
 
   /** The servers have forgotten the session. A write that was never proposed goes into another one. */
-  #sessionEnded(write: Write, place: number): void {
-    if (this.#session === write.session) this.#session = undefined;
+  #sessionEnded(write: Write, end: ClientEnd, failure: Failure): void {
     if (write.openAttempts > 0) {
-      giveUp(write, "ErrSessionEnded", "the session ended before the outcome was known");
-      this.#remove(place);
-    } else startAnew(write);
+      giveUp(write, failure.code, "the session ended before the outcome was known");
+      if (this.#session === write.session) this.#session = undefined;
+      this.#remove(write);
+      return this.#dropAbandoned();
+    }
+    const couldNotOpen = write.sequence === 1;
+    this.#renew(write.session!, write.sequence);
+    if (!couldNotOpen) return;
+    // It was born too long ago for a new one: the log's time has jumped since this end was told it. Ask again.
+    end.disconnect("the log's time has to be told anew");
+    this.#nextRound(end, failure);
   }
 
-  /** Takes out a write that certainly was not applied, and what stands behind it into a new session. */
-  #leaveGap(place: number): void {
-    const { session } = this.#queue[place]!;
-    this.#queue.splice(place, 1);
-    if (session === undefined) return;
+  /** A server refuses the write, and would again. */
+  #refused(write: Write, failure: Failure): void {
+    const session = write.session!;
+    this.#remove(write);
+    if (write.openAttempts === 0) {
+      if (!write.isAbandoned) write.reject(new KVError("refused", failure.code, failure.text));
+      return this.#renew(session, write.sequence);
+    }
+    // Another server took it before, with larger limits. Whether it was applied cannot be found out any more, and so
+    // neither what became of those behind it.
+    giveUp(write, failure.code, failure.text);
+    for (const other of this.#queue) {
+      if (other.session !== session || other.openAttempts === 0) continue;
+      giveUp(other, failure.code, "it waited for a write that was refused, and whose outcome is unknown");
+      this.#remove(other);
+    }
+    this.#renew(session, 0);
+  }
+
+  /**
+   * Nothing of the session from this number on was applied or can be any more: moves it, in order, into a new session.
+   * What nobody waits for is dropped.
+   */
+  #renew(session: Session, from: number): void {
     if (this.#session === session) this.#session = undefined;
-    for (const write of this.#queue.slice(place)) if (write.session === session) startAnew(write);
+    let first: Write | undefined;
+    for (const write of this.#queue) {
+      if (write.session === undefined) break;
+      if (write.session !== session || write.sequence < from) continue;
+      if (write.isAbandoned) this.#remove(write);
+      else {
+        startAnew(write);
+        first ??= write;
+      }
+    }
+    this.#unsent = first ?? this.#unsent;
   }
 
-  #remove(place: number): void {
-    this.#queue.splice(place, 1);
-    if (this.#queue.length === 0 || !this.#queue.every((write) => write.isAbandoned)) return;
-    // Nobody needs their outcome any more, and their session has no end that is known.
-    this.#queue = [];
+  #remove(write: Write): void {
+    if (this.#unsent === write) this.#unsent = write.next;
+    this.#queue.remove(write);
+  }
+
+  /** When only abandoned writes are left nobody needs their outcome, and their session has no end that is known. */
+  #dropAbandoned(): void {
+    for (const write of this.#queue) if (!write.isAbandoned) return;
+    if (this.#queue.first === undefined) return;
+    for (const write of this.#queue) this.#remove(write);
     this.#session = undefined;
   }
 
   #watchDeadlines(): void {
     if (this.#deadline !== undefined) return;
-    const waiting = this.#queue.filter((write) => !write.isAbandoned);
-    if (waiting.length === 0) return;
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const write of this.#queue)
+      if (!write.isAbandoned) earliestMs = Math.min(earliestMs, write.deadlineMs);
+    if (earliestMs === Number.POSITIVE_INFINITY) return;
     const { clock } = this.#options;
-    const earliestMs = Math.min(...waiting.map((write) => write.deadlineMs));
     // An attempt that ends with its write says first whether it was sent.
     const waitMs = Math.max(0, earliestMs - clock.monotonicMs()) + deadlineGraceMs;
     this.#deadline = clock.after(waitMs, () => {
       this.#deadline = undefined;
       this.#expire(clock.monotonicMs());
       this.#watchDeadlines();
+      this.#pump();
     });
   }
 
   #expire(nowMs: number): void {
-    for (const write of [...this.#queue]) {
+    for (const write of this.#queue) {
       if (write.isAbandoned || write.deadlineMs > nowMs) continue;
       giveUp(write, "Deadline", this.#lastFailure);
       if (write.openAttempts > 0) write.isAbandoned = true;
-      else this.#leaveGap(this.#queue.indexOf(write));
+      else {
+        this.#remove(write);
+        if (write.session !== undefined) this.#renew(write.session, write.sequence);
+      }
     }
-    if (this.#queue.every((write) => write.isAbandoned)) {
-      this.#queue = [];
-      this.#session = undefined;
-    }
+    this.#dropAbandoned();
   }
+}
+
+function noPayload(): void {}
+
+type Asked = Pick<Write, "type" | "key" | "value" | "deadlineMs" | "resolve" | "reject">;
+
+function newWrite(asked: Asked): Write {
+  return {
+    ...asked,
+    session: undefined,
+    sequence: 0,
+    openAttempts: 0,
+    isAbandoned: false,
+    previous: undefined,
+    next: undefined,
+    isListed: false,
+  };
 }
 
 function startAnew(write: Write): void {
   write.session = undefined;
   write.sequence = 0;
-  write.round = 0;
   write.openAttempts = 0;
 }
 
@@ -258,7 +320,7 @@ function giveUp(write: Write, code: string, why: string): void {
 }
 
 /** The request could not even be encoded, for example because it is too large for any frame. */
-function refusedHere(error: unknown): Reply {
+function refusedHere(error: unknown): Failure {
   const text = error instanceof Error ? error.message : String(error);
   const failure = { retryable: false, mayBeProposed: false, leader: undefined };
   return { kind: "failure", code: "ErrTooLarge", text, ...failure };

@@ -4,7 +4,7 @@ export type Bytes = Uint8Array;
 export const emptyBytes: Bytes = new Uint8Array(0);
 
 const encoder = new TextEncoder();
-const lenientDecoder = new TextDecoder("utf-8");
+const lenientDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Byte order (memcmp, shorter first on a tie): the order of keys everywhere in kvraft. */

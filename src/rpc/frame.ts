@@ -198,7 +198,7 @@ export class FrameParser {
 
 const noBytes: Bytes = new Uint8Array(0);
 
-/** Large enough that a frame of 24 MiB is moved a third more than once, small enough that a claim costs a liar memory too. */
+/** Large enough that a frame of 24 MiB is hardly moved, small enough that a claim costs a liar memory too. */
 const growth = 4;
 
 /** Never 0: lengths are far below "KVRF" as a number. */

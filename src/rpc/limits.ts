@@ -24,7 +24,7 @@ export const connectTimeoutMs = 2000;
  */
 export const outputBytesMax = 64 * 1024 * 1024;
 
-/** Bytes of an output buffer that is kept when empty; larger ones go back, so that one large value costs no memory for ever. */
+/** Bytes of an output buffer that is kept when empty; larger ones go back: a large value costs no memory for ever. */
 export const outputKeptBytesMax = 256 * 1024;
 
 /** A connection that is closing may stand still for so long (ms) before it is cut. */

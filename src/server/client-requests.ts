@@ -305,10 +305,10 @@ export class ClientRequests {
 }
 
 function tooLarge(what: string, found: number, most: number): { status: Status; text: string } {
-  return {
-    status: "ErrTooLarge",
-    text: `The ${what} has ${found} bytes, at most ${most} are allowed; store less, or raise limits.${what}Bytes on the servers`,
-  };
+  const text =
+    `The ${what} has ${found} bytes, at most ${most} are allowed; ` +
+    `store less, or raise limits.${what}Bytes on the servers`;
+  return { status: "ErrTooLarge", text };
 }
 
 function textOf(status: Status): string {

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Net } from "../env/net.ts";
-import { ByteReader } from "../lib/codec.ts";
+import { ByteReader, DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import { type Address, formatAddress } from "../rpc/address.ts";
 import { ClientEnd } from "../rpc/client-end.ts";
@@ -131,8 +131,12 @@ export class Formation {
     const result = await end.call(method.form, (body) => encodeFormRequest(body, request), askTimeoutMs);
     if (!result.ok) return undefined;
     try {
-      return decodeFormReply(new ByteReader(result.body));
-    } catch {
+      const reply = decodeFormReply(new ByteReader(result.body));
+      if (!reply.accepted || reply.place === place) return reply;
+      const text = `${formatAddress(end.address)} says that its place is ${reply.place}; give each server its own "me"`;
+      return { ...reply, accepted: false, text };
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
       return undefined;
     }
   }
@@ -142,11 +146,10 @@ export class Formation {
     for (const check of [this.#checkFormed, this.#checkForming])
       for (const [at, reply] of replies.entries())
         if (reply !== undefined) check.call(this, this.#options.servers[places[at]!]!, reply);
-    const isReady = (reply: FormReply | undefined, at: number) =>
-      reply?.accepted === true && reply.place === places[at];
+    const isReady = (reply: FormReply | undefined) => reply?.accepted === true;
     const { state, place, clusterId } = this.#identity;
     this.#tellWaiting(
-      places.filter((_, at) => !isReady(replies[at], at)),
+      places.filter((_, at) => !isReady(replies[at])),
       replies,
     );
     if (state === "forming" && replies.some((reply) => reply?.state === "formed")) return this.#finish();

@@ -13,7 +13,12 @@ import { type Greeting, Listener } from "../rpc/listener.ts";
 import { method } from "../rpc/method.ts";
 import { type DataFolder, openDataFolder } from "./data-folder.ts";
 import { answerFormed, Formation } from "./formation.ts";
-import { decodeFormRequest, encodeFormReply, type FormReply, type FormRequest } from "./formation-messages.ts";
+import {
+  decodeFormRequest,
+  encodeFormReply,
+  type FormReply,
+  type FormRequest,
+} from "./formation-messages.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
 import { newId } from "./ids.ts";

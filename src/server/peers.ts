@@ -104,6 +104,8 @@ class Peer {
   }
 
   #lost(lane: Lane, text: string): void {
+    // Of one that was hung up on because another node answers there, that was told already.
+    if (!this.#isVerified[lane]) return;
     this.#isVerified[lane] = false;
     this.#tell(text);
   }

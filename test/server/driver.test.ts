@@ -1,0 +1,331 @@
+import { expect, test } from "bun:test";
+import { Prng } from "../../src/env/prng.ts";
+import { encodeCommand } from "../../src/kv/command.ts";
+import type { Result } from "../../src/kv/result.ts";
+import { StateMachine } from "../../src/kv/state-machine.ts";
+import { LevelDB } from "../../src/leveldb/level-db.ts";
+import { type Bytes, emptyBytes, toUtf8 } from "../../src/lib/bytes.ts";
+import { ByteWriter } from "../../src/lib/codec.ts";
+import { KvraftError } from "../../src/lib/error.ts";
+import { Raft } from "../../src/raft/raft.ts";
+import type { EntryId, Message, NodeId } from "../../src/raft/types.ts";
+import { Persister } from "../../src/raftlog/persister.ts";
+import { Driver } from "../../src/server/driver.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { CrashDisk } from "../raftlog/crash-disk.ts";
+import { ManualClock } from "../rpc/memory-net.ts";
+
+const ids = ["000000000000000a", "000000000000000b", "000000000000000c"] as NodeId[];
+const [own, peer] = ids as [NodeId, NodeId, NodeId];
+
+/** Looking at the clock costs a millisecond, so that work in one turn takes time. */
+class CostlyClock extends ManualClock {
+  costMs = 0;
+  #spentMs = 0;
+
+  override monotonicMs(): number {
+    this.#spentMs += this.costMs;
+    return super.monotonicMs() + this.#spentMs;
+  }
+}
+
+/** A driver around a real core, log, store and state machine; the test plays the peers and the disk. */
+class Bench {
+  readonly clock = new CostlyClock();
+  readonly disk: CrashDisk;
+  readonly store: LevelDB;
+  readonly raft: Raft;
+  readonly driver: Driver;
+  /** What the owner was told, in order. */
+  readonly events: string[] = [];
+  readonly sent: Message[] = [];
+  failure: KvraftError | undefined;
+
+  constructor(count: number, disk = new CrashDisk(), memtableBytesMax = 1 << 20) {
+    this.disk = disk;
+    const owner = { clusterId: "00000000000000c1", nodeId: own };
+    const persister = Persister.open(disk, "log", owner, {}, () => {});
+    const env = { disk, tables: new MemoryTables(disk) };
+    this.store = LevelDB.open(env, "store", { createIfMissing: true, memtableBytesMax });
+    const machine = new StateMachine(this.store, this.store.applied.index);
+    this.raft = new Raft({
+      id: own,
+      configuration: { incoming: ids.slice(0, count), outgoing: [] },
+      hardState: persister.readRaftState().hardState,
+      log: persister,
+      applied: this.store.applied.index,
+      chance: new Prng(1),
+      heartbeatTicks: 5,
+      electionTicksMin: 30,
+      electionTicksMax: 60,
+      diskStallTicks: 500,
+      appendBytesMax: 1 << 18,
+      windowBytesMax: 1 << 22,
+      uncommittedBytesMax: 1 << 26,
+    });
+    const { clock, raft, store } = this;
+    this.driver = new Driver(
+      { clock, raft, persister, machine, store, tickMs: 10 },
+      {
+        send: (message) => this.sent.push(message) > 0,
+        applied: (id: EntryId, result: Result) => this.events.push(`applied ${id.index} ${result.status}`),
+        readable: (context) => this.events.push(`readable ${context}`),
+        lostLeadership: () => this.events.push("lost"),
+        turnBegins: () => {},
+        messagesSent: () => {},
+        turnEnds: () => this.events.push("turn"),
+        failed: (error) => {
+          this.failure = error;
+        },
+      },
+    );
+  }
+
+  /** Lets time pass; the disk ends its writes unless `hung`. */
+  run(ms: number, isHung = false): void {
+    for (let passed = 0; passed < ms; passed++) {
+      this.clock.run(1);
+      if (!isHung) this.disk.run();
+    }
+  }
+
+  /** Becomes the leader of three, with the votes of one peer. */
+  lead(): void {
+    for (let passed = 0; !this.raft.isLeader && passed < 2000; passed++) {
+      this.run(1);
+      for (const message of this.sent.splice(0))
+        if (message.kind === "request-vote" && message.to === peer)
+          this.driver.step({
+            kind: "request-vote-reply",
+            from: peer,
+            to: own,
+            term: message.term,
+            preVote: message.preVote,
+            granted: true,
+          });
+    }
+    expect(this.raft.isLeader).toBe(true);
+  }
+
+  /** The peer acknowledges all that was sent to it. */
+  acknowledge(): void {
+    for (const message of this.sent.splice(0)) {
+      if (message.to !== peer) continue;
+      const envelope = { from: peer, to: own, term: message.term };
+      if (message.kind === "heartbeat")
+        this.driver.step({ ...envelope, kind: "heartbeat-reply", context: message.context });
+      if (message.kind !== "append-entries") continue;
+      const index = message.prev.index + message.entries.length;
+      const hint = { index, term: message.term };
+      this.driver.step({ ...envelope, kind: "append-entries-reply", accepted: true, index, hint });
+    }
+  }
+
+  take(): string[] {
+    return this.events.splice(0).filter((event) => event !== "turn");
+  }
+}
+
+function put(key: string, bytes = 0): Bytes {
+  const writer = new ByteWriter();
+  encodeCommand(writer, {
+    type: "put",
+    timeMs: 1,
+    session: undefined,
+    principal: emptyBytes,
+    key: toUtf8(key),
+    value: new Uint8Array(bytes),
+  });
+  return writer.take();
+}
+
+test("a leader that is not done with its first entry is not ready: older commits may be missing", () => {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(20);
+  expect(bench.driver.isReady).toBe(false);
+  bench.acknowledge();
+  bench.run(5);
+  expect(bench.driver.isReady).toBe(true);
+});
+
+test("an entry is applied when it is committed and durable here, each one once, in order", () => {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  expect(bench.driver.start(put("a")).ok).toBe(true);
+  expect(bench.driver.start(put("b")).ok).toBe(true);
+  bench.run(5, true);
+  bench.acknowledge();
+  bench.run(5, true);
+  // The peer alone makes no majority: this node's own disk has not said so yet.
+  expect(bench.take()).toEqual([]);
+  bench.run(5);
+  expect(bench.take()).toEqual(["applied 2 OK", "applied 3 OK"]);
+  bench.run(50);
+  expect(bench.take()).toEqual([]);
+});
+
+test("messages leave in the turn in which the write only begins, and heartbeats while it is in flight", () => {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.sent.length = 0;
+  bench.driver.start(put("a"));
+  bench.run(1, true);
+  expect(
+    bench.sent.some((message) => message.kind === "append-entries" && message.entries.length === 1),
+  ).toBe(true);
+  bench.sent.length = 0;
+  bench.run(120, true);
+  const heartbeats = bench.sent.filter((message) => message.kind === "heartbeat" && message.to === peer);
+  expect(heartbeats.length).toBeGreaterThanOrEqual(2);
+  expect(bench.take()).toEqual([]);
+});
+
+/** A leader that has a confirmed read, whose entry is committed by the peers, and whose own write hangs. */
+function withUnreadableRead(): Bench {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.driver.start(put("a"));
+  bench.run(2, true);
+  for (const message of [...bench.sent]) bench.sent.push({ ...message, to: peer });
+  bench.acknowledge();
+  const third = ids[2]!;
+  bench.driver.step({
+    kind: "append-entries-reply",
+    from: third,
+    to: own,
+    term: bench.raft.term,
+    accepted: true,
+    index: 2,
+    hint: { index: 2, term: bench.raft.term },
+  });
+  expect(bench.raft.commit).toBe(2);
+  expect(bench.driver.readIndex(77)).toBe(true);
+  for (let round = 0; round < 5; round++) {
+    bench.run(20, true);
+    bench.acknowledge();
+  }
+  expect(bench.take()).toEqual([]);
+  return bench;
+}
+
+test("a read waits until its index is applied, and is answered after that entry's result", () => {
+  const bench = withUnreadableRead();
+  bench.run(5);
+  expect(bench.take()).toEqual(["applied 2 OK", "readable 77"]);
+});
+
+test("a read that was confirmed and not yet answered is dropped with the leadership, before its entry is applied", () => {
+  const bench = withUnreadableRead();
+  const term = bench.raft.term + 1;
+  bench.driver.step({ kind: "heartbeat", from: peer, to: own, term, commit: 0, context: 1 });
+  bench.run(5, true);
+  expect(bench.take()).toEqual(["lost"]);
+  bench.run(20);
+  expect(bench.take()).toEqual(["applied 2 OK"]);
+});
+
+test("reads that were confirmed for a term that is over are never answered", () => {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  expect(bench.driver.readIndex(5)).toBe(true);
+  bench.run(2);
+  const term = bench.raft.term + 1;
+  bench.driver.step({ kind: "heartbeat", from: peer, to: own, term, commit: 1, context: 1 });
+  bench.acknowledge();
+  bench.run(100);
+  expect(bench.take()).toEqual(["lost"]);
+});
+
+test("applying takes a few milliseconds of a turn, and goes on in the next", () => {
+  const disk = new CrashDisk();
+  const first = new Bench(1, disk, 64 << 20);
+  first.run(700);
+  for (let at = 0; at < 64; at++) first.driver.start(put(`k${at}`, 64 * 1024));
+  first.run(20);
+  expect(first.raft.commit).toBe(65);
+  first.driver.stop();
+
+  // It starts again with all of it to apply.
+  const second = new Bench(1, disk.kill(), 64 << 20);
+  second.clock.costMs = 1;
+  second.run(1500);
+  const applied = second.events.filter((event) => event.startsWith("applied"));
+  expect(applied.length).toBe(64);
+  let most = 0;
+  let inTurn = 0;
+  for (const event of second.events) {
+    inTurn = event === "turn" ? 0 : inTurn + 1;
+    most = Math.max(most, inTurn);
+  }
+  expect(most).toBeLessThanOrEqual(12);
+});
+
+test("a store that is full is flushed between entries, and a restart goes on from there", () => {
+  const disk = new CrashDisk();
+  const bench = new Bench(1, disk, 200_000);
+  bench.run(700);
+  for (let at = 0; at < 20; at++) bench.driver.start(put(`k${at}`, 50_000));
+  bench.run(50);
+  expect(bench.driver.applied.index).toBe(21);
+  expect(bench.store.applied.index).toBeGreaterThan(10);
+  const again = new Bench(1, disk.crash("lost", new Prng(1)), 200_000);
+  again.run(1000);
+  expect(again.driver.applied.index).toBeGreaterThanOrEqual(21);
+  expect(again.take().at(-1)).toBe("applied 21 OK");
+});
+
+test("a disk that fails while the store is flushed stops the driver: nothing is applied or answered afterwards", () => {
+  const disk = new CrashDisk();
+  const bench = new Bench(1, disk, 200_000);
+  bench.run(700);
+  disk.failure = (action, path) =>
+    action === "create" && path.startsWith("store/") ? new KvraftError("NO_SPACE", "full") : undefined;
+  for (let at = 0; at < 20; at++) bench.driver.start(put(`k${at}`, 50_000));
+  bench.run(50);
+  expect(bench.failure).toMatchObject({ code: "NO_SPACE" });
+  const count = bench.events.length;
+  bench.driver.start(put("late"));
+  bench.run(500);
+  expect(bench.events.length).toBe(count);
+  expect(bench.store.applied.index).toBe(0);
+});
+
+test("a write that fails stops the driver, and what waited for it is never applied", () => {
+  const bench = new Bench(1);
+  bench.run(700);
+  bench.take();
+  bench.driver.start(put("a"));
+  bench.run(1, true);
+  bench.disk.failOne(new KvraftError("IO_ERROR", "broken"));
+  expect(bench.failure).toMatchObject({ code: "IO_ERROR", message: "broken" });
+  bench.run(500);
+  expect(bench.take()).toEqual([]);
+});
+
+test("a leader that stood still for an election timeout reads what has arrived before it decides anything", () => {
+  const bench = new Bench(3);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.take();
+  bench.clock.costMs = 2000;
+  bench.run(11);
+  bench.clock.costMs = 0;
+  bench.run(11);
+  expect(bench.raft.isLeader).toBe(false);
+  expect(bench.take()).toEqual(["lost"]);
+});
