@@ -57,7 +57,7 @@ function roomOf(file: string): string {
 
 function importsOf(file: string): Import[] {
   const source = sources.get(file)!;
-  const pattern = /^(import|export)\b(\s+type\b)?[^;"'=]*["'](\.[^"']+)["']/gm;
+  const pattern = /^(import|export)\b(\s+type\b)?[^;"'=]*["'](\.{1,2}\/[^"']+\.ts)["']/gm;
   const imports = [...source.matchAll(pattern)].map((match) => ({
     target: normalize(join(dirname(file), match[3]!)),
     isTypeOnly: match[2] !== undefined,

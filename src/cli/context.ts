@@ -1,4 +1,4 @@
-import type { Address } from "../config/address.ts";
+import type { Address } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import type { Client } from "./client.ts";
 

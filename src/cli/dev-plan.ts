@@ -1,6 +1,6 @@
-import { type Address, formatAddress } from "../config/address.ts";
 import { serversMax } from "../config/config.ts";
 import { parseServerConfig } from "../config/server-config.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Context } from "./context.ts";
 import { configText } from "./endpoints.ts";

@@ -1,5 +1,5 @@
-import { formatAddress } from "../config/address.ts";
 import { defaultTimeoutMs } from "../config/config.ts";
+import { formatAddress } from "../lib/address.ts";
 import { KvraftError } from "../lib/error.ts";
 import { usageError } from "./args.ts";
 import type { Client } from "./client.ts";

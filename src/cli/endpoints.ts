@@ -1,6 +1,6 @@
-import { type Address, formatAddress, parseAddress } from "../config/address.ts";
 import { parseClientConfig } from "../config/client-config.ts";
 import { type ClientConfig, defaultTimeoutMs } from "../config/config.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import { fromUtf8Strict } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Context, Settings } from "./context.ts";

@@ -1,4 +1,4 @@
-import { formatAddress } from "../config/address.ts";
+import { formatAddress } from "../lib/address.ts";
 import type { Client } from "./client.ts";
 import type { Context, Settings } from "./context.ts";
 import { resolveEndpoints } from "./endpoints.ts";

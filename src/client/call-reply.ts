@@ -1,7 +1,6 @@
 import { type Status, statusOf } from "../kv/status.ts";
+import { type Address, parseAddress } from "../lib/address.ts";
 import { ByteReader, DecodeError } from "../lib/codec.ts";
-import { KvraftError } from "../lib/error.ts";
-import { type Address, parseAddress } from "../rpc/address.ts";
 import type { CallResult } from "../rpc/pending-calls.ts";
 import { decodeAnswerHead, decodeRefusal } from "../rpc/reply.ts";
 
@@ -47,7 +46,7 @@ export function replyOf<Payload>(
       code: status,
       retryable,
       mayBeProposed: wasProposed,
-      leader: addressOf(leader),
+      leader: parseAddress(leader),
       text,
     };
   } catch (error) {
@@ -58,14 +57,4 @@ export function replyOf<Payload>(
 
 function unreachable(mayBeProposed: boolean, text: string): Failure {
   return { kind: "failure", code: "Unreachable", retryable: true, mayBeProposed, leader: undefined, text };
-}
-
-function addressOf(text: string): Address | undefined {
-  if (text === "") return undefined;
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    if (error instanceof KvraftError) return undefined;
-    throw error;
-  }
 }

@@ -4,9 +4,9 @@ import { BunDisk } from "../env/bun-disk.ts";
 import { BunNet } from "../env/bun-net.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
+import type { Address } from "../lib/address.ts";
 import { fromUtf8Strict } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
-import type { Address } from "../rpc/address.ts";
 import { ClientEnd } from "../rpc/client-end.ts";
 import { makeHello, noId } from "../rpc/hello.ts";
 

@@ -14,10 +14,10 @@
 import { nanoid } from "nanoid";
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
-import { type Bytes, emptyBytes, fromUtf8, fromUtf8Strict, toUtf8 } from "../lib/bytes.ts";
+import { formatAddress } from "../lib/address.ts";
+import { type Bytes, emptyBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { messageOf } from "../lib/error.ts";
-import { formatAddress } from "../rpc/address.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { method } from "../rpc/method.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
@@ -81,8 +81,7 @@ export class KVClient {
   /** The value of a key as text, or undefined when there is no such key. */
   async get(key: string | Bytes): Promise<string | undefined> {
     const value = await this.getBytes(key);
-    // The strict decoder keeps a byte order mark, as it was put; what is no UTF-8 was not put as text.
-    return value === undefined ? undefined : (fromUtf8Strict(value) ?? fromUtf8(value));
+    return value === undefined ? undefined : fromUtf8(value);
   }
 
   /** The value of a key as bytes, or undefined when there is no such key. */

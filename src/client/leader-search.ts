@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "../rpc/address.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 
 /** Milliseconds between two tries: short at first, since an election takes little longer than its timeout. */

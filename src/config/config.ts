@@ -1,4 +1,4 @@
-import type { Address } from "./address.ts";
+import type { Address } from "../lib/address.ts";
 
 /** Everything a server is told at its start. */
 export interface ServerConfig {

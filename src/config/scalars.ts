@@ -1,4 +1,4 @@
-import { isHost, isPort } from "./address.ts";
+import { isHost, isPort } from "../lib/address.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 import type { Located, Mapping } from "./yaml-mapping.ts";
 

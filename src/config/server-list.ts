@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "./address.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { serversMax } from "./config.ts";
 import { readHost, readPort } from "./scalars.ts";
 import type { Mapping } from "./yaml-mapping.ts";

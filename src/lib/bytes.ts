@@ -20,7 +20,7 @@ export function toUtf8(text: string): Bytes {
   return encoder.encode(text);
 }
 
-/** The text of bytes; what is no UTF-8 becomes U+FFFD. */
+/** The text of bytes, with a byte order mark if there is one; what is no UTF-8 becomes U+FFFD. */
 export function fromUtf8(bytes: Bytes): string {
   return lenientDecoder.decode(bytes);
 }

@@ -1,9 +1,9 @@
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { assert } from "../lib/assert.ts";
 import type { ByteWriter } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
-import { type Address, formatAddress } from "./address.ts";
 import type { Closing, Connection, ConnectionOptions, ConnectionOwner } from "./connection.ts";
 import { type DialOutcome, dial } from "./dial.ts";
 import { type Frame, frameKind } from "./frame.ts";

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Net, Socket } from "../env/net.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { assert } from "../lib/assert.ts";
 import { DecodeError } from "../lib/codec.ts";
-import { type Address, formatAddress } from "./address.ts";
 import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
 import { type Frame, frameKind } from "./frame.ts";
 import { decodeHelloReply, encodeHello, type Hello, type HelloReply, noId } from "./hello.ts";

@@ -1,4 +1,4 @@
-import type { Address } from "./address.ts";
+import type { Address } from "../lib/address.ts";
 import { ClientEnd, type ClientEndEnv, type ClientEndOptions } from "./client-end.ts";
 import type { Hello } from "./hello.ts";
 

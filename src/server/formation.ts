@@ -1,9 +1,9 @@
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Net } from "../env/net.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { ByteReader, DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
-import { type Address, formatAddress } from "../rpc/address.ts";
 import { ClientEnd } from "../rpc/client-end.ts";
 import { makeHello, noId } from "../rpc/hello.ts";
 import { method } from "../rpc/method.ts";

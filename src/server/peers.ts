@@ -1,7 +1,7 @@
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import type { Chance, Message, NodeId } from "../raft/types.ts";
-import { type Address, formatAddress } from "../rpc/address.ts";
 import { ClientEnd } from "../rpc/client-end.ts";
 import { type HelloReply, makeHello } from "../rpc/hello.ts";
 import { encodeMessage, type Lane, laneOf, methodOf } from "./raft-messages.ts";

@@ -1,8 +1,8 @@
 import { BunClock } from "../../src/env/bun-clock.ts";
 import { BunNet } from "../../src/env/bun-net.ts";
 import { encodeCommand } from "../../src/kv/command.ts";
+import type { Address } from "../../src/lib/address.ts";
 import { emptyBytes, toUtf8 } from "../../src/lib/bytes.ts";
-import type { Address } from "../../src/rpc/address.ts";
 import type { Connection } from "../../src/rpc/connection.ts";
 import { dial } from "../../src/rpc/dial.ts";
 import { type Frame, frameKind } from "../../src/rpc/frame.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { clientEndsOf, makeKVClient } from "../../src/client/kv-client.ts";
-import type { Address } from "../../src/rpc/address.ts";
+import type { Address } from "../../src/lib/address.ts";
 
 /** Processes and folders that end with the benchmark. */
 export class Processes {

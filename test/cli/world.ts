@@ -2,7 +2,7 @@ import type { Client } from "../../src/cli/client.ts";
 import { runCommandLine } from "../../src/cli/commands.ts";
 import type { Context, Environment } from "../../src/cli/context.ts";
 import type { NodeStatus } from "../../src/client/kv-client.ts";
-import { type Address, formatAddress } from "../../src/config/address.ts";
+import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { type Bytes, concatBytes, fromUtf8, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 
 /** How a KVError looks to the commands. */

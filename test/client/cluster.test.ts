@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { clientEndsOf, getClientEnds, KVError, makeKVClient } from "kvraft";
 import { defaultLimits, defaultTimings, type ServerConfig } from "../../src/config/config.ts";
 import { BunNet } from "../../src/env/bun-net.ts";
-import type { Address } from "../../src/rpc/address.ts";
+import type { Address } from "../../src/lib/address.ts";
 import { type KVServer, startKVServer } from "../../src/server/kv-server.ts";
 
 // Three real nodes in this process, on real sockets and disks, and the library as its users import it.
