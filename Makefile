@@ -5,11 +5,11 @@ BUN := node_modules/.bin/bun
 BIOME := node_modules/.bin/biome
 STAMP := node_modules/.installed
 VERSION := $(shell sed -n 's/.*"version": "\(.*\)".*/\1/p' package.json)
-COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit e2e check format bench clean
+.PHONY: FORCE help build run test unit e2e check format bench clean
 
 help: ## List these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,18 +18,22 @@ $(STAMP): package.json package-lock.json
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error; \
 	elif command -v bun >/dev/null; then bun install --frozen-lockfile; \
 	else echo 'Cannot install the dependencies: neither npm nor bun is on the PATH; install Node.js, which brings npm' >&2; exit 1; fi
-	@$(BUN) --version >/dev/null 2>&1 || node node_modules/bun/install.js
+	@$(BUN) --version >/dev/null 2>&1 || $$(command -v node || command -v bun) node_modules/bun/install.js
 	@touch $@
 
 # Keeps class and function names (--minify alone would not), halves the start-up (--bytecode), and reads no .env and
 # no bunfig.toml of the folder it runs in.
-dist/kvraft: $(STAMP) $(SOURCES)
+dist/kvraft: $(STAMP) $(SOURCES) Makefile dist/.commit
 	@mkdir -p dist
 	$(BUN) build --compile --minify-whitespace --minify-syntax --sourcemap --bytecode --format=esm \
 	  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 	  --define process.env.NODE_ENV='"production"' --define KVRAFT_VERSION='"$(VERSION)"' \
 	  --define KVRAFT_COMMIT='"$(COMMIT)"' --outfile $@ src/main.ts >/dev/null
-	@touch $@
+
+# Changes only when the commit does, so that the binary names the right one and is not built for nothing.
+dist/.commit: FORCE
+	@mkdir -p dist
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
 
 build: dist/kvraft ## Build the one binary, dist/kvraft
 

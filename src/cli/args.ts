@@ -164,12 +164,13 @@ function settingsOf(values: ReadonlyMap<string, string | true>): Settings {
 
 function timeoutOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const timeoutMs = parseDuration(text);
+  // A bare number would be milliseconds in a file; here most people would mean seconds.
+  const timeoutMs = /^\d+$/.test(text) ? undefined : parseDuration(text);
   const { min, max } = timeoutRangeMs;
   if (timeoutMs !== undefined && timeoutMs >= min && timeoutMs <= max) return timeoutMs;
   const range = `${formatDuration(min)} to ${formatDuration(max)}`;
   throw usageError(
-    `--timeout is ${JSON.stringify(text)}, must be a duration from ${range} like 5s`,
+    `--timeout is ${JSON.stringify(text)}, must be a duration from ${range} with its unit, like 5s`,
     undefined,
   );
 }

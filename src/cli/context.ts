@@ -32,6 +32,8 @@ export interface Environment {
 
 export interface Input {
   readonly isTerminal: boolean;
+  /** Somebody put something there: it is a pipe, a socket or a file. */
+  readonly hasContent: boolean;
   /** What arrives, until the end. May be iterated once. */
   chunks(): AsyncIterable<Bytes>;
 }

@@ -1,5 +1,5 @@
 import type { Command } from "./context.ts";
-import { exitStatus } from "./exit-status.ts";
+import { describeError, exitStatus } from "./exit-status.ts";
 import { decodeArgument, jsonLine } from "./output.ts";
 import { withClient } from "./with-client.ts";
 
@@ -11,7 +11,9 @@ export const deleteCommand: Command = {
   argumentsMin: 1,
   argumentsMax: Number.POSITIVE_INFINITY,
   flags: [],
-  details: "Prints how many of the keys existed, and ends with status 0 even if none did.",
+  details:
+    "Prints how many of the keys existed, and ends with status 0 even if none did. One after the other: when it fails\n" +
+    "in the middle it says how many keys are done, and ends with status 5.",
   examples: ["kvraft delete greeting", "kvraft delete a b c"],
   run: async (context, call) => {
     const keys = call.positionals.map((text) => decodeArgument(text, call.settings.encoding, "key"));
@@ -24,8 +26,12 @@ export const deleteCommand: Command = {
           done++;
         }
       } catch (error) {
-        if (done > 0) context.stderr.write(`kvraft: the first ${done} of ${keys.length} keys are done\n`);
-        throw error;
+        if (done === 0) throw error;
+        // Whatever became of this one, something has happened: no status that says otherwise.
+        context.stderr.write(
+          `${describeError(error)}\nkvraft: the first ${done} of ${keys.length} keys are done\n`,
+        );
+        return exitStatus.unknown;
       }
       context.stdout.write(call.settings.format === "json" ? jsonLine({ deleted }) : `${deleted}\n`);
       return exitStatus.done;

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import type { Bytes } from "../lib/bytes.ts";
@@ -25,8 +26,19 @@ export function processContext(): Context {
 function processStdin(): Input {
   return {
     isTerminal: process.stdin.isTTY === true,
+    hasContent: isPipeOrFile(0),
     chunks: () => Bun.stdin.stream() as AsyncIterable<Bytes>,
   };
+}
+
+/** Not /dev/null and not a closed descriptor, which is what a service manager or a remote shell may give. */
+function isPipeOrFile(descriptor: number): boolean {
+  try {
+    const stat = fstatSync(descriptor);
+    return stat.isFIFO() || stat.isSocket() || stat.isFile();
+  } catch {
+    return false;
+  }
 }
 
 function processOutput(stream: NodeJS.WriteStream): Output {

@@ -15,7 +15,7 @@ export const putCommand: Command = {
   argumentsMax: 2,
   flags: [{ name: "value", value: "VALUE", summary: "the value as it stands, be it - or @x" }],
   details: [
-    "The value is the second argument, or all of stdin (with -, or without a value when stdin is no terminal), or a",
+    "The value is the second argument, or all of stdin (with -, or without a value when stdin is a pipe or a file), or a",
     "file (@file). Every byte counts, a newline at the end too. Prints OK.",
   ].join("\n"),
   examples: ["kvraft put greeting 'hello, world'", "kvraft put photo @photo.jpg", "date | kvraft put now"],
@@ -39,7 +39,7 @@ async function readValue(context: Context, call: Call): Promise<Bytes> {
     if (text !== undefined) throw usageError("put got a value and --value", putCommand);
     return decodeArgument(literal, encoding, "value");
   }
-  if (text === undefined && context.stdin.isTerminal)
+  if (text === undefined && !context.stdin.hasContent)
     throw usageError("put needs a value: as an argument, on stdin, or as @file", putCommand);
   if (text === undefined || text === "-")
     return decodeContent(await readAll(context.stdin), encoding, "stdin");

@@ -12,6 +12,7 @@
  * @module
  */
 import { nanoid } from "nanoid";
+import { defaultTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
 import { formatAddress } from "../lib/address.ts";
@@ -20,12 +21,13 @@ import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { messageOf } from "../lib/error.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { method } from "../rpc/method.ts";
+import type { CallResult } from "../rpc/pending-calls.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
 import { replyOf } from "./call-reply.ts";
 import { clientEndsOf, getClientEnds, realClientEnv } from "./client-ends.ts";
 import { KVError } from "./kv-error.ts";
 import { LeaderSearch } from "./leader-search.ts";
-import { attemptTimeoutMs, defaultTimeoutMs, statusTimeoutMs } from "./limits.ts";
+import { attemptTimeoutMs, statusTimeoutMs } from "./limits.ts";
 import type { NodeStatus } from "./node-status.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -141,7 +143,7 @@ export class KVClient {
         body.u8(flags);
         body.bytes(keyBytes);
       };
-      const reply = replyOf(await end.call(method.get, encode, timeoutMs), decode);
+      const reply = replyOf(await this.#call(end, encode, timeoutMs), decode);
       if (reply.kind === "answer") {
         this.#search.found(end);
         return reply.status === "OK" ? reply.payload : undefined;
@@ -151,6 +153,13 @@ export class KVClient {
       const waitMs = this.#search.failed(end, reply.leader, clock.monotonicMs());
       await this.#sleep(Math.min(waitMs, deadlineMs - clock.monotonicMs()));
     }
+  }
+
+  /** Sends one Get. What cannot even be encoded was refused before it left. */
+  #call(end: ClientEnd, encode: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
+    return end.call(method.get, encode, timeoutMs).catch((error: unknown) => {
+      throw new KVError("refused", "ErrTooLarge", messageOf(error));
+    });
   }
 
   async #statusOf(end: ClientEnd): Promise<NodeStatus> {

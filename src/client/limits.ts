@@ -6,7 +6,5 @@ export const attemptTimeoutMs = 1500;
 export const sessionIdleMsMax = 300_000;
 /** A request's caller hears of its deadline so much later than its last attempt does, in ms. */
 export const deadlineGraceMs = 15;
-/** A request's time unless its caller says otherwise, in ms. */
-export const defaultTimeoutMs = 5000;
 /** How long one node may take to say how it is, in ms. */
 export const statusTimeoutMs = 1000;

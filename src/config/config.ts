@@ -69,7 +69,7 @@ export const defaultLimits: Limits = {
   connections: 10_000,
   requestsInFlight: 65_536,
   clientOutputBytes: 32 * 1024 * 1024,
-  memtableBytes: 16 * 1024 * 1024,
+  memtableBytes: 64 * 1024 * 1024,
   segmentBytes: 64 * 1024 * 1024,
   uncommittedBytes: 64 * 1024 * 1024,
 };

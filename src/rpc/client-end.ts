@@ -296,7 +296,9 @@ export class ClientEnd {
 
   #expired(call: PendingCall): void {
     const why = call.offset < 0 ? "has no connection" : "did not answer";
-    call.resolve(failure("deadline", call.offset >= 0, `${this.#name} ${why} within ${call.timeoutMs} ms`));
+    call.resolve(
+      failure("deadline", call.offset >= 0, `${this.#name} ${why} within ${Math.round(call.timeoutMs)} ms`),
+    );
   }
 
   #endCalls(result: (call: PendingCall) => CallFailure): void {

@@ -156,6 +156,11 @@ export class ClientRequests {
     const wantsLife = (reader.u8() & withLife) !== 0;
     const key = reader.bytes();
     reader.end();
+    const { keyBytesMax } = this.#options;
+    if (key.length > keyBytesMax) {
+      const { status, text } = tooLarge("key", key.length, keyBytesMax);
+      return this.#refuse(replyTo, status, text);
+    }
     if (!this.#options.driver.isReady) return this.#refuseAsFollower(replyTo);
     if (this.#isFull()) return this.#refuseAsBusy(replyTo);
     this.#readCount++;
@@ -173,6 +178,13 @@ export class ClientRequests {
     const deadlineMs = clock.monotonicMs() + remainingMs;
     const { session } = command;
     if (session !== undefined) {
+      // Only the leader judges by its time: a node that is behind would refuse what is right.
+      if (session.bornMs > timeMs() + bornAheadMsMax)
+        return this.#refuse(
+          replyTo,
+          "ErrSessionEnded",
+          `The session ${session.name} is born in the future; open another one`,
+        );
       const admission = machine.admit(session);
       if (admission.kind === "duplicate") return this.#answerResult(replyTo, admission.result);
       if (admission.kind === "refuse" && admission.status === "ErrSessionEnded")
@@ -193,8 +205,8 @@ export class ClientRequests {
 
   /** What is wrong with a command, whoever leads. */
   #problemOf(number: number, command: Command, bytes: number): { status: Status; text: string } | undefined {
-    const { keyBytesMax, valueBytesMax, timeMs } = this.#options;
-    const { key, value, session } = command;
+    const { keyBytesMax, valueBytesMax } = this.#options;
+    const { key, value } = command;
     if (command.type !== (number === method.put ? "put" : "delete"))
       return {
         status: "NoKeyValue",
@@ -206,11 +218,6 @@ export class ClientRequests {
       return {
         status: "ErrTooLarge",
         text: `The command has ${bytes} bytes, at most ${commandBytesMax} are allowed`,
-      };
-    if (session !== undefined && session.bornMs > timeMs() + bornAheadMsMax)
-      return {
-        status: "NoKeyValue",
-        text: `Cannot open a session that is born ${session.bornMs} ms after 1970`,
       };
     return undefined;
   }

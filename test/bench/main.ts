@@ -3,7 +3,10 @@
  * appendfsync always, under the same closed loop from this process, in turns. Prints medians of rounds and their
  * ratio, and where the processor time of an operation goes.
  *
- * Options in the environment: ROUNDS [3], SECONDS a round [3], CLIENTS [1,64], KEYS [100000], BENCH_DIR for the data.
+ * Both are warmed up first, by puts and gets that are not counted: what is measured is the state that lasts.
+ *
+ * Options in the environment: ROUNDS [5], SECONDS a round [3], WARM_UP seconds [8], CLIENTS [1,64], KEYS [100000],
+ * BENCH_DIR for the data.
  */
 import { resolve } from "node:path";
 import { KvraftLoad } from "./kvraft-load.ts";
@@ -11,9 +14,10 @@ import { type LoadConnection, type LoadResult, runLoad, Workload } from "./load.
 import { cpuMsOf, Processes, type RunningCluster, startCluster, startRedis } from "./processes.ts";
 import { RedisLoad } from "./redis-load.ts";
 
-const rounds = Number(process.env["ROUNDS"] ?? 3);
+const rounds = Number(process.env["ROUNDS"] ?? 5);
 const seconds = Number(process.env["SECONDS"] ?? 3);
 const clientCounts = (process.env["CLIENTS"] ?? "1,64").split(",").map(Number);
+const warmUpSeconds = Number(process.env["WARM_UP"] ?? 8);
 const keyCount = Number(process.env["KEYS"] ?? 100_000);
 const valueBytes = 256;
 const kinds = ["put", "get"] as const;
@@ -38,18 +42,20 @@ try {
   console.log(
     row(["clients", "operation", "system", "per s", "p50 ms", "p99 ms", "worst ms", "processor us/op"]),
   );
+  const ours = (kind: Kind) => () => KvraftLoad.connect(cluster.leader, kind, workload);
+  const theirs = (port: number, kind: Kind) => () => RedisLoad.connect(port, kind, workload);
+  for (const kind of kinds) {
+    await runFor(ours(kind), 64, warmUpSeconds);
+    if (redis !== undefined) await runFor(theirs(redis.port, kind), 64, warmUpSeconds / 4);
+  }
   for (const clients of clientCounts)
     for (const kind of kinds) {
       const kvraft: Measured[] = [];
       const others: Measured[] = [];
       for (let round = 0; round < rounds; round++) {
-        kvraft.push(
-          await measure(() => KvraftLoad.connect(cluster.leader, kind, workload), clients, pidsOf(cluster)),
-        );
+        kvraft.push(await measure(ours(kind), clients, pidsOf(cluster)));
         if (redis !== undefined)
-          others.push(
-            await measure(() => RedisLoad.connect(redis.port, kind, workload), clients, { redis: redis.pid }),
-          );
+          others.push(await measure(theirs(redis.port, kind), clients, { redis: redis.pid }));
       }
       report(clients, kind, kvraft, others);
     }
@@ -67,14 +73,23 @@ async function measure(
   clients: number,
   pids: Readonly<Record<string, number>>,
 ): Promise<Measured> {
-  const connections = await Promise.all(Array.from({ length: clients }, connect));
   const all = { ...pids, load: process.pid };
   const before = Object.values(all).map(cpuMsOf);
-  const result = await runLoad(connections, seconds);
+  const result = await runFor(connect, clients, seconds);
   const after = Object.values(all).map(cpuMsOf);
-  for (const connection of connections) connection.close();
   const us = (at: number) => ((after[at]! - before[at]!) * 1000) / result.operations;
   return { ...result, cpuUs: Object.fromEntries(Object.keys(all).map((name, at) => [name, us(at)])) };
+}
+
+async function runFor(
+  connect: () => Promise<LoadConnection>,
+  clients: number,
+  forSeconds: number,
+): Promise<LoadResult> {
+  const connections = await Promise.all(Array.from({ length: clients }, connect));
+  const result = await runLoad(connections, forSeconds);
+  for (const connection of connections) connection.close();
+  return result;
 }
 
 function report(clients: number, kind: Kind, kvraft: readonly Measured[], others: readonly Measured[]): void {

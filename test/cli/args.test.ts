@@ -12,8 +12,8 @@ function parse(...args: string[]): Extract<Parsed, { kind: "call" }> {
 describe("a command line", () => {
   test("takes the global flags before and after the command", () => {
     for (const args of [
-      ["-e", "a:1", "--timeout", "2s", "-o", "json", "--hex", "get", "00"],
-      ["get", "00", "--endpoints=a:1", "--timeout=2000", "--output=json", "--hex"],
+      ["-e", "a:1", "--timeout", "2000ms", "-o", "json", "--hex", "get", "00"],
+      ["get", "00", "--endpoints=a:1", "--timeout=2000ms", "--output=json", "--hex"],
       ["get", "-e", "a:1", "00", "-ojson", "--hex", "--timeout", "2s"],
     ]) {
       const { command, call } = parse(...args);
@@ -83,8 +83,18 @@ describe("a command line", () => {
     [["status", "x"], 'status takes no arguments, found "x"'],
     [["get", "k", "--timeout"], "--timeout needs a value: --timeout DURATION"],
     [["get", "k", "--raw=yes"], "--raw takes no value"],
-    [["get", "k", "--timeout", "soon"], '--timeout is "soon", must be a duration from 1ms to 1h like 5s'],
-    [["get", "k", "--timeout", "0"], '--timeout is "0", must be a duration from 1ms to 1h like 5s'],
+    [
+      ["get", "k", "--timeout", "soon"],
+      '--timeout is "soon", must be a duration from 1ms to 1h with its unit, like 5s',
+    ],
+    [
+      ["get", "k", "--timeout", "5"],
+      '--timeout is "5", must be a duration from 1ms to 1h with its unit, like 5s',
+    ],
+    [
+      ["get", "k", "--timeout", "0"],
+      '--timeout is "0", must be a duration from 1ms to 1h with its unit, like 5s',
+    ],
     [["get", "k", "-o", "xml"], '--output is "xml", must be plain or json'],
     [["get", "k", "--hex", "--base64"], "--hex and --base64 exclude each other"],
     [["dev", "--nodes", "0"], '--nodes is "0", must be a number from 1 to 15, odd for the best use of them'],

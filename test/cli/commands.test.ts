@@ -89,7 +89,7 @@ describe("put, get and delete", () => {
       'kvraft: Cannot read "no.bin": there is no such file; write --value "@no.bin" to store the text itself\n',
     );
     expect((await world.run("put", "k", "a", "--value", "b")).status).toBe(2);
-    world.stdin.isTerminal = true;
+    world.stdin.hasContent = false;
     const { status, err } = await world.run("put", "k");
     expect([status, err]).toEqual([2, expect.stringContaining("put needs a value")]);
   });
@@ -128,14 +128,14 @@ describe("an error", () => {
     const world = new World();
     const remove = world.client.delete.bind(world.client);
     world.client.delete = async (key) => {
-      if (toHex(key) === toHex(toUtf8("c"))) throw new FakeKvError("unknown", "no answer");
+      if (toHex(key) === toHex(toUtf8("c"))) throw new FakeKvError("not-done", "no answer");
       return remove(key);
     };
     const { status, out, err } = await world.run("delete", "a", "b", "c", "d");
     expect([status, out, err]).toEqual([
       5,
       "",
-      "kvraft: the first 2 of 4 keys are done\nkvraft: no answer\n",
+      "kvraft: no answer\nkvraft: the first 2 of 4 keys are done\n",
     ]);
   });
 });

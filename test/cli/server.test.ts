@@ -54,7 +54,8 @@ test("a server that is told to stop ends with status 0, and says why", async () 
 }, 20_000);
 
 test("a server that cannot stop in order, because its folder is gone, ends with status 1 and says so", async () => {
-  const { child, folder, ended } = await startServer("leader");
+  const { child, folder, ended } = await startServer("→leader");
+  await Bun.sleep(300); // Until its first entry is applied: now there is something to be stored.
   rmSync(join(folder, "d"), { recursive: true });
   child.kill("SIGTERM");
   const { status, log } = await ended();

@@ -76,6 +76,7 @@ export class World implements Context {
   opened: { servers: string[]; timeoutMs: number } | undefined;
   readonly stdin = {
     isTerminal: false,
+    hasContent: true,
     chunks: () => chunksOf(this.input),
   };
   readonly stdout = {

@@ -110,7 +110,7 @@ test("limits are told before anything is proposed", async () => {
     scene.put("a", "1", scene.clock.wallMs() + 61_000),
   ];
   await scene.run(20);
-  expect(replies.map((reply) => reply.status)).toEqual(["ErrTooLarge", "ErrTooLarge", "NoKeyValue"]);
+  expect(replies.map((reply) => reply.status)).toEqual(["ErrTooLarge", "ErrTooLarge", "ErrSessionEnded"]);
   expect(scene.driver.proposed).toBe(0);
   const inTime = scene.put("x".repeat(10), "v".repeat(20), scene.clock.wallMs() + 50_000);
   await scene.run(20);
