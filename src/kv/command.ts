@@ -78,9 +78,11 @@ export function decodeCommand(bytes: Bytes): Command {
 
 /** Writes the leader's time into an encoded command. */
 export function stampTime(command: Bytes, timeMs: number): void {
-  const view = new DataView(command.buffer, command.byteOffset, command.length);
-  view.setUint32(timeOffset, timeMs % 0x1_0000_0000, true);
-  view.setUint32(timeOffset + 4, Math.floor(timeMs / 0x1_0000_0000), true);
+  let rest = timeMs;
+  for (let offset = timeOffset; offset < timeOffset + 8; offset++) {
+    command[offset] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
 }
 
 function decodeType(number: number): CommandType {
