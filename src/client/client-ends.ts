@@ -9,6 +9,8 @@ import { fromUtf8Strict } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import { ClientEnd } from "../rpc/client-end.ts";
 import { makeHello, noId } from "../rpc/hello.ts";
+import { connectTimeoutMs } from "../rpc/limits.ts";
+import { type ConnectResult, tryConnect as dialOnce } from "../rpc/try-connect.ts";
 
 /** The world as it is, as far as a client needs it. */
 export function realClientEnv(): { readonly clock: Clock; readonly net: Net } {
@@ -26,8 +28,14 @@ export function getClientEnds(path: string): ClientEnd[] {
   return clientEndsOf(parseClientConfig(text, path).servers);
 }
 
+const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+
+/** Dials one server as a client: a connected end, which is the caller's to close, or why there is none. */
+export function tryConnect(address: Address, timeoutMs = connectTimeoutMs): Promise<ConnectResult> {
+  return dialOnce(realClientEnv(), address, hello, timeoutMs);
+}
+
 /** One end for each address; they dial when they are used. */
 export function clientEndsOf(addresses: readonly Address[], env = realClientEnv()): ClientEnd[] {
-  const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
   return addresses.map((address) => new ClientEnd(env, address, hello));
 }

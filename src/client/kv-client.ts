@@ -24,7 +24,7 @@ import { method } from "../rpc/method.ts";
 import type { CallResult } from "../rpc/pending-calls.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
 import { replyOf } from "./call-reply.ts";
-import { clientEndsOf, getClientEnds, realClientEnv } from "./client-ends.ts";
+import { clientEndsOf, getClientEnds, realClientEnv, tryConnect } from "./client-ends.ts";
 import { KVError } from "./kv-error.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, statusTimeoutMs } from "./limits.ts";
@@ -32,7 +32,7 @@ import type { NodeStatus } from "./node-status.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 export type { Outcome } from "./kv-error.ts";
-export { clientEndsOf, getClientEnds, KVError, type NodeStatus };
+export { clientEndsOf, getClientEnds, KVError, type NodeStatus, tryConnect };
 
 export interface KVClientOptions {
   /** How long a request may take, in ms. [5000] */

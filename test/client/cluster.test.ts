@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { clientEndsOf, getClientEnds, KVError, makeKVClient } from "kvraft";
+import { clientEndsOf, getClientEnds, KVError, makeKVClient, tryConnect } from "kvraft";
 import { defaultLimits, defaultTimings, type ServerConfig } from "../../src/config/config.ts";
 import { BunNet } from "../../src/env/bun-net.ts";
 import type { Address } from "../../src/lib/address.ts";
@@ -150,3 +150,15 @@ test("a log that is older than its store is refused, again and again, and nothin
   expect(await client.get("more")).toBe("2");
   await client.close();
 }, 10_000);
+
+test("tryConnect gives a connected end, or says why there is none", async () => {
+  const connected = await tryConnect(addresses[servers.keys().next().value!]!);
+  if (!connected.ok) throw new Error(connected.text);
+  expect(connected.end.isConnected).toBe(true);
+  await connected.end.close();
+
+  const port = freePort();
+  const refused = await tryConnect({ host: "127.0.0.1", port });
+  expect(refused).toMatchObject({ ok: false, reason: "unreachable" });
+  expect(refused.ok ? "" : refused.text).toContain(`Cannot reach 127.0.0.1:${port}`);
+});
