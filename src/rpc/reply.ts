@@ -2,18 +2,20 @@
  * Replies to client requests.
  *
  *     reply    = status u8 (kv/status.ts), answer | refusal
- *     answer   = term varint, revision varint, payload        status OK or ErrNoKey
- *     refusal  = flags u8, leader bytes, text bytes           every other status
+ *     answer   = term varint, revision varint, fields bytes, payload      status OK or ErrNoKey
+ *     refusal  = flags u8, leader bytes, text bytes                       every other status
  *     flags    = retryable 1 | wasProposed 2
  *     payload  = value bytes, [created varint, modified varint, count varint]    Get that found its key; its life if asked
  *              | text bytes                                                      Status: JSON
  *              | isLeader u8, leader bytes                                       IsLeader
  *              | nothing                                                         the rest
  *
- * Statuses are numbers here: what they mean belongs to the state machine. Example, a Put at term 2, revision 5:
- * 00 02 05.
+ * `fields` is empty for now. Fields, flags and bytes behind a refusal that are not known are skipped, so that later
+ * versions can add some. Statuses are numbers here: what they mean belongs to the state machine. Example, a Put at
+ * term 2, revision 5: 00 02 05 00.
  */
-import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { emptyBytes } from "../lib/bytes.ts";
+import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 
 /** Why a request was not answered. */
 export interface Refusal {
@@ -36,11 +38,14 @@ export function encodeAnswerHead(body: ByteWriter, status: number, head: AnswerH
   body.u8(status);
   body.varint(head.term);
   body.varint(head.revision);
+  body.bytes(emptyBytes);
 }
 
 /** Leaves the reader at the payload. */
 export function decodeAnswerHead(reader: ByteReader): AnswerHead {
-  return { term: reader.varint(), revision: reader.varint() };
+  const head = { term: reader.varint(), revision: reader.varint() };
+  reader.bytes();
+  return head;
 }
 
 export function encodeRefusal(body: ByteWriter, status: number, refusal: Refusal): void {
@@ -52,7 +57,6 @@ export function encodeRefusal(body: ByteWriter, status: number, refusal: Refusal
 
 export function decodeRefusal(reader: ByteReader): Refusal {
   const flags = reader.u8();
-  if (flags > 3) throw new DecodeError(`a refusal has the unknown flags ${flags}`);
   return {
     retryable: (flags & 1) !== 0,
     wasProposed: (flags & 2) !== 0,

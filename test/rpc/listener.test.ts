@@ -168,17 +168,17 @@ test("a frame that ends in the middle is told, an end between frames is not", as
     concatBytes([helloFrame(clientHello), frame(frameKind.request, 1, 1, () => {}).subarray(0, 9)]),
   );
   await until(() => service.hellos.length === 1, "the hello has arrived");
-  socket.end();
+  socket.shutdown(); // end() would reset the connection when the answer is still unread.
   await until(() => service.closings.length === 1, "the connection is gone");
   expect(service.lines).toEqual([expect.stringMatching(/: the other side ended 9 bytes into a frame$/)]);
 
   const polite = await stranger(service);
   polite.socket.write(helloFrame(clientHello));
   await until(() => service.hellos.length === 2, "the hello has arrived");
-  polite.socket.end();
+  polite.socket.shutdown();
   await until(() => service.closings.length === 2, "the connection is gone");
   const silent = await stranger(service);
-  silent.socket.end();
+  silent.socket.shutdown();
   await until(() => service.listener.connectionCount === 0, "all are gone");
   expect(service.lines).toHaveLength(1);
 });
