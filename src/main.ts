@@ -15,6 +15,8 @@ process.stdout.on("error", (error) => {
 // There is nobody left to tell.
 process.stderr.on("error", () => {});
 
-const status = await runCommandLine(processContext(), process.argv.slice(2));
-// Never process.exit: it would cut off what stdout has not taken yet.
-process.exitCode = outputStatus ?? status;
+// No await here: while one is pending at the top level, Bun prints an exception that nobody caught, and goes on; a
+// server whose assertion has failed must not. And never process.exit: it would cut off what stdout has not taken yet.
+void runCommandLine(processContext(), process.argv.slice(2)).then((status) => {
+  process.exitCode = outputStatus ?? status;
+});

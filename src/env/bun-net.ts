@@ -83,8 +83,10 @@ class BunSocket implements Socket {
     this.#raw = raw;
     raw.data = this;
     raw.setKeepAlive(true, keepAliveMs);
-    const host = raw.remoteAddress;
-    this.remote = host.includes(":") ? `[${host}]:${raw.remotePort}` : `${host}:${raw.remotePort}`;
+    // The types do not say so, but there is none when the other side has reset the connection already.
+    const host: string | undefined = raw.remoteAddress;
+    if (host === undefined) this.remote = "a peer that is gone";
+    else this.remote = host.includes(":") ? `[${host}]:${raw.remotePort}` : `${host}:${raw.remotePort}`;
   }
 
   opened(accept: (socket: Socket) => SocketHandler): void {

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
 import { BunNet } from "../../src/env/bun-net.ts";
 import type { Acceptor, Socket, SocketHandler } from "../../src/env/net.ts";
 import { KvraftError } from "../../src/lib/error.ts";
@@ -210,6 +211,12 @@ function failureOf(host: string, port: number): Promise<string> {
     isLater = true;
   });
 }
+
+test("a peer that resets at once is a connection that closes, not an exception", async () => {
+  const script = join(import.meta.dir, "reset-at-once.ts");
+  const child = Bun.spawn([process.execPath, script], { stderr: "pipe", timeout: 10_000 });
+  expect(await new Response(child.stdout).text()).toBe("50 opened or failed, 0 exceptions\n");
+});
 
 test("a dial that cannot succeed says why, later", async () => {
   expect(await failureOf("no.such.host.invalid", 5001)).toBe("the host is unknown");
