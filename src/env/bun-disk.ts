@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import * as fs from "node:fs";
+import { dirname, resolve } from "node:path";
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { type ErrorCode, KvraftError } from "../lib/error.ts";
@@ -17,7 +18,16 @@ const heldLocks = new Set<Database>();
 /** The disk of this machine, on node:fs and bun:sqlite. */
 export class BunDisk implements Disk {
   createFolder(path: string): void {
-    attempt("create the folder", path, () => fs.mkdirSync(path, { recursive: true }));
+    const first = attempt("create the folder", path, () => fs.mkdirSync(path, { recursive: true }));
+    // Of one that is there already nobody knows whether its maker lived long enough to sync its name. Where this user
+    // may not look, somebody else has made it, long ago.
+    const parent = dirname(resolve(path));
+    if (first === undefined && !isReadable(parent)) return;
+    const highest = dirname(resolve(first ?? path));
+    for (let folder = parent; ; folder = dirname(folder)) {
+      this.syncFolder(folder);
+      if (folder === highest) return;
+    }
   }
 
   list(path: string): string[] {
@@ -197,6 +207,15 @@ class BunFile implements DiskFile {
   #closeDescriptors(): void {
     fs.closeSync(this.#descriptor);
     if (this.#durable !== undefined) fs.closeSync(this.#durable);
+  }
+}
+
+function isReadable(folder: string): boolean {
+  try {
+    fs.accessSync(folder, fs.constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -27,11 +27,3 @@ export function runName(number: number): string {
 export function isRunName(name: string): boolean {
   return /^\d{6,16}\.run$/.test(name);
 }
-
-/** The folder that holds `folder`. */
-export function parentOf(folder: string): string {
-  const trimmed = folder.replace(/\/+$/, "");
-  const slash = trimmed.lastIndexOf("/");
-  if (slash === -1) return ".";
-  return slash === 0 ? "/" : trimmed.slice(0, slash);
-}

@@ -2,14 +2,7 @@ import type { Disk } from "../env/disk.ts";
 import type { TableBuilder, Tables } from "../env/tables.ts";
 import { assert } from "../lib/assert.ts";
 import { corruption } from "./corruption.ts";
-import {
-  isRunName,
-  manifestPath,
-  manifestTemporaryPath,
-  parentOf,
-  runName,
-  runPath,
-} from "./folder-names.ts";
+import { isRunName, manifestPath, manifestTemporaryPath, runName, runPath } from "./folder-names.ts";
 import {
   type Applied,
   emptyManifest,
@@ -57,15 +50,15 @@ export class RunFolder implements RunPlace {
   /**
    * Opens all runs of a store that exists, and removes what a crash has left over. What is read here is durable when
    * it returns, also when its writer was killed before it could sync the names: the owner will drop its log up to the
-   * applied entry, and a power cut must not bring an older MANIFEST back then.
+   * applied entry, and a power cut must not bring an older MANIFEST back then. Nor before: the runs that the older one
+   * names may be removed here.
    */
   static open(env: StoreEnv, folder: string, report: (line: string) => void): RunFolder {
     const manifest = readManifest(env.disk, folder);
     // Nothing is removed before everything that should be there was found.
     const runs = openRuns(env, folder, manifest.runs, report);
-    removeOrphans(env.disk, folder, manifest, report);
     env.disk.syncFolder(folder);
-    env.disk.syncFolder(parentOf(folder));
+    removeOrphans(env.disk, folder, manifest, report);
     return new RunFolder(env, folder, manifest, runs, report);
   }
 

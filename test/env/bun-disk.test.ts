@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
 import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -60,6 +60,23 @@ test("what was written at offsets is read back, and reading stops at the end", (
   file.close();
   file.close();
   expect(Buffer.from(disk.read(path)!).subarray(0, 5).toString()).toBe("hello");
+});
+
+test("a folder that is made is synced into its parent, and so is every parent that is made with it", () => {
+  const spied = spyOn(fs, "fsyncSync");
+  const opened = spyOn(fs, "openSync");
+  try {
+    disk.createFolder(join(root, "new/inner/innermost"));
+    const synced = () => opened.mock.calls.map(([path]) => String(path));
+    expect(synced()).toEqual([join(root, "new/inner"), join(root, "new"), root]);
+    expect(spied).toHaveBeenCalledTimes(3);
+    opened.mockClear();
+    disk.createFolder(join(root, "new/inner/innermost"));
+    expect(synced()).toEqual([join(root, "new/inner")]);
+  } finally {
+    spied.mockRestore();
+    opened.mockRestore();
+  }
 });
 
 test("folders list files only, sorted, and missing things are values", () => {

@@ -207,6 +207,26 @@ test.each(stories)(
 );
 
 test.each(stories)(
+  "%s: a power cut in the middle of the open after kill -9 never leaves a MANIFEST whose runs were removed",
+  (_, play) => {
+    let images = 0;
+    for (let step = 1; ; step++) {
+      if (playUntil(play, step) === undefined) break;
+      for (let cutAt = 1; ; cutAt++) {
+        const cut = playUntil(play, step)!;
+        if (!cut.progress.wasOpened) break;
+        cut.disk.killProcess();
+        cut.disk.cutAt = cut.disk.steps + cutAt;
+        if (!isCutOpening(cut.disk, cut.progress, `kill at step ${step}`)) break;
+        for (const image of cut.disk.images())
+          expectWhole(image, cut.progress, `kill at step ${step}, cut at step ${cutAt}, image ${++images}`);
+      }
+    }
+    expect(images).toBeGreaterThan(50);
+  },
+);
+
+test.each(stories)(
   "%s: a crash in the middle of a change leaves what a later flush can build on",
   (_, play) => {
     for (let step = 1; ; step++) {

@@ -47,7 +47,8 @@ export class MemoryDisk implements Disk {
     if (this.#names.has(path)) return;
     this.#step("create the folder", path);
     const inode = { isFolder: true, written: emptyBytes, synced: emptyBytes };
-    this.#change(path, (names) => names.set(path, inode));
+    this.#names.set(path, inode);
+    this.#durable.set(path, inode);
   }
 
   list(path: string): string[] {
