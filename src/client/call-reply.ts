@@ -18,6 +18,8 @@ export interface Failure {
   /** This attempt may have been proposed, and may still come to pass. */
   readonly mayBeProposed: boolean;
   readonly leader: Address | undefined;
+  /** Nobody said anything in the time that was given. */
+  readonly isLate: boolean;
   readonly text: string;
 }
 
@@ -29,7 +31,7 @@ export function replyOf<Payload>(
   result: CallResult,
   decode: (payload: ByteReader) => Payload,
 ): Reply<Payload> {
-  if (!result.ok) return unreachable(result.wasSent, result.text);
+  if (!result.ok) return unreachable(result.wasSent, result.text, result.reason === "deadline");
   try {
     const reader = new ByteReader(result.body);
     const status = statusOf(reader.u8());
@@ -47,14 +49,23 @@ export function replyOf<Payload>(
       retryable,
       mayBeProposed: wasProposed,
       leader: parseAddress(leader),
+      isLate: false,
       text,
     };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    return unreachable(true, `The server's reply cannot be read: ${error.message}`);
+    return unreachable(true, `The server's reply cannot be read: ${error.message}`, false);
   }
 }
 
-function unreachable(mayBeProposed: boolean, text: string): Failure {
-  return { kind: "failure", code: "Unreachable", retryable: true, mayBeProposed, leader: undefined, text };
+function unreachable(mayBeProposed: boolean, text: string, isLate: boolean): Failure {
+  return {
+    kind: "failure",
+    code: "Unreachable",
+    retryable: true,
+    mayBeProposed,
+    leader: undefined,
+    isLate,
+    text,
+  };
 }

@@ -34,6 +34,13 @@ interface Session {
   usedAtMs: number;
 }
 
+/** One sending of one write. */
+interface Attempt {
+  readonly end: ClientEnd;
+  readonly round: number;
+  readonly timeoutMs: number;
+}
+
 export interface WriteQueueOptions {
   readonly clock: Clock;
   readonly search: LeaderSearch;
@@ -130,8 +137,8 @@ export class WriteQueue {
       encodeCommand(body, { type, timeMs: 0, session: stamp, principal: emptyBytes, key, value });
     };
     end.call(write.type === "put" ? method.put : method.delete, encode, timeoutMs).then(
-      (result) => this.#settled(write, session, end, round, replyOf(result, noPayload)),
-      (error: unknown) => this.#settled(write, session, end, round, refusedHere(error)),
+      (result) => this.#settled(write, session, { end, round, timeoutMs }, replyOf(result, noPayload)),
+      (error: unknown) => this.#settled(write, session, { end, round, timeoutMs }, refusedHere(error)),
     );
   }
 
@@ -156,7 +163,8 @@ export class WriteQueue {
     return oldest?.session === session ? oldest.sequence - 1 : 0;
   }
 
-  #settled(write: Write, session: Session, end: ClientEnd, round: number, reply: Reply<void>): void {
+  #settled(write: Write, session: Session, attempt: Attempt, reply: Reply<void>): void {
+    const { end, round } = attempt;
     if (round === this.#round) this.#inFlight--;
     if (!write.isListed || write.session !== session) return this.#pump();
     if (reply.kind === "answer") {
@@ -170,19 +178,19 @@ export class WriteQueue {
     // What an earlier round failed with is no news: all of it was sent again.
     if (round !== this.#round) return;
     this.#lastFailure = reply.text;
-    if (reply.retryable) return this.#nextRound(end, reply);
-    if (reply.code === "ErrSessionEnded") this.#sessionEnded(write, end, reply);
+    if (reply.retryable) return this.#nextRound(attempt, reply);
+    if (reply.code === "ErrSessionEnded") this.#sessionEnded(write, attempt, reply);
     else this.#refused(write, reply);
     this.#pump();
   }
 
   /** Sends everything again, to whoever may lead now. What is under way may still be answered. */
-  #nextRound(end: ClientEnd, failure: Failure): void {
+  #nextRound({ end, timeoutMs }: Attempt, failure: Failure): void {
     const { clock, search } = this.#options;
     this.#round++;
     this.#inFlight = 0;
     this.#unsent = this.#queue.first;
-    const waitMs = search.failed(end, failure.leader, clock.monotonicMs());
+    const waitMs = search.failed(end, failure, timeoutMs, clock.monotonicMs());
     this.#pause?.cancel();
     this.#pause = clock.after(waitMs, () => {
       this.#pause = undefined;
@@ -191,7 +199,7 @@ export class WriteQueue {
   }
 
   /** The servers have forgotten the session. A write that was never proposed goes into another one. */
-  #sessionEnded(write: Write, end: ClientEnd, failure: Failure): void {
+  #sessionEnded(write: Write, attempt: Attempt, failure: Failure): void {
     if (write.openAttempts > 0) {
       giveUp(write, failure.code, "the session ended before the outcome was known");
       if (this.#session === write.session) this.#session = undefined;
@@ -202,8 +210,8 @@ export class WriteQueue {
     this.#renew(write.session!, write.sequence);
     if (!couldNotOpen) return;
     // It was born too long ago for a new one: the log's time has jumped since this end was told it. Ask again.
-    end.disconnect("the log's time has to be told anew");
-    this.#nextRound(end, failure);
+    attempt.end.disconnect("the log's time has to be told anew");
+    this.#nextRound(attempt, failure);
   }
 
   /** A server refuses the write, and would again. */
@@ -322,6 +330,6 @@ function giveUp(write: Write, code: string, why: string): void {
 /** The request could not even be encoded, for example because it is too large for any frame. */
 function refusedHere(error: unknown): Failure {
   const text = error instanceof Error ? error.message : String(error);
-  const failure = { retryable: false, mayBeProposed: false, leader: undefined };
+  const failure = { retryable: false, mayBeProposed: false, leader: undefined, isLate: false };
   return { kind: "failure", code: "ErrTooLarge", text, ...failure };
 }
