@@ -29,9 +29,12 @@ export class History {
   load(): string[] {
     const path = this.#path;
     if (path === undefined) return [];
-    const lines = this.#attempt(path, () => readLinesOf(path)) ?? [];
-    if (lines.length > historyLinesMax) {
-      lines.splice(0, lines.length - historyLinesMax);
+    const text = this.#attempt(path, () => readText(path)) ?? "";
+    const lines = text.split("\n").filter(isKept);
+    // The next line would go on with one that was left unfinished.
+    const isUnfinished = text !== "" && !text.endsWith("\n");
+    if (lines.length > historyLinesMax || isUnfinished) {
+      lines.splice(0, Math.max(0, lines.length - historyLinesMax));
       this.#attempt(path, () => replace(path, lines));
     }
     this.#last = lines.at(-1);
@@ -75,20 +78,21 @@ export function historyPath(context: Pick<Context, "environment" | "homeDir">): 
   return `${stateDir}/kvraft/history`;
 }
 
-function readLinesOf(path: string): string[] {
+/** Empty when there is no file. */
+function readText(path: string): string {
   try {
-    const lines = readFileSync(path, "utf8").split("\n").filter(isKept);
+    const text = readFileSync(path, "utf8");
     // A file from elsewhere may be open to others.
     chmodSync(path, 0o600);
-    return lines;
+    return text;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
     throw error;
   }
 }
 
 function replace(path: string, lines: readonly string[]): void {
   const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, `${lines.join("\n")}\n`, { mode: 0o600 });
+  writeFileSync(temporary, lines.map((line) => `${line}\n`).join(""), { mode: 0o600 });
   renameSync(temporary, path);
 }

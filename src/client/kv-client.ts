@@ -22,13 +22,14 @@ import { messageOf } from "../lib/error.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { method } from "../rpc/method.ts";
 import type { CallResult } from "../rpc/pending-calls.ts";
+import { printable } from "../rpc/printable.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
 import { replyOf } from "./call-reply.ts";
 import { clientEndsOf, getClientEnds, realClientEnv, tryConnect } from "./client-ends.ts";
 import { KVError } from "./kv-error.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, statusTimeoutMs } from "./limits.ts";
-import type { NodeStatus } from "./node-status.ts";
+import { type NodeStatus, nodeStatusOf } from "./node-status.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 export type { Outcome } from "./kv-error.ts";
@@ -38,7 +39,14 @@ export interface KVClientOptions {
   /** How long a request may take, in ms. [5000] */
   readonly timeoutMs?: number;
   /** The world; the real one by default. */
-  readonly env?: { readonly clock: Clock; readonly net: Net };
+  readonly env?: ClientEnv;
+}
+
+export interface ClientEnv {
+  readonly clock: Clock;
+  readonly net: Net;
+  /** Draws the name of a session, which nobody else may ever draw. [nanoid] */
+  readonly newName?: () => string;
 }
 
 /** A value and the life of its key. */
@@ -66,7 +74,7 @@ export function makeKVClient(ends: readonly ClientEnd[], options: KVClientOption
  * Keys and values are byte strings; text is UTF-8. Any number of calls may be under way at one time.
  */
 export class KVClient {
-  readonly #env: { readonly clock: Clock; readonly net: Net };
+  readonly #env: ClientEnv;
   readonly #timeoutMs: number;
   readonly #search: LeaderSearch;
   readonly #writes: WriteQueue;
@@ -76,8 +84,10 @@ export class KVClient {
     if (ends.length === 0) throw new KVError("not-done", "Unreachable", "Cannot make a client of no servers");
     this.#env = options.env ?? realClientEnv();
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    this.#search = new LeaderSearch(ends, (address) => clientEndsOf([address], this.#env)[0]!);
-    this.#writes = new WriteQueue({ clock: this.#env.clock, search: this.#search, newName: nanoid });
+    const attemptMs = Math.min(attemptTimeoutMs, this.#timeoutMs);
+    this.#search = new LeaderSearch(ends, attemptMs, (address) => clientEndsOf([address], this.#env)[0]!);
+    const { clock, newName = nanoid } = this.#env;
+    this.#writes = new WriteQueue({ clock, search: this.#search, newName: () => newName() });
   }
 
   /** The value of a key as text, or undefined when there is no such key. */
@@ -150,7 +160,7 @@ export class KVClient {
       }
       if (!reply.retryable) throw new KVError("refused", reply.code, reply.text);
       lastFailure = reply.text;
-      const waitMs = this.#search.failed(end, reply.leader, clock.monotonicMs());
+      const waitMs = this.#search.failed(end, reply, timeoutMs, clock.monotonicMs());
       await this.#sleep(Math.min(waitMs, deadlineMs - clock.monotonicMs()));
     }
   }
@@ -169,11 +179,14 @@ export class KVClient {
     const reply = replyOf(await end.call(method.status, encode, timeoutMs), readValue);
     if (reply.kind === "failure") return { address, reachable: false, error: reply.text };
     try {
-      const said: unknown = reply.status === "OK" ? JSON.parse(fromUtf8(reply.payload)) : {};
-      return { ...(said as object), address, reachable: true };
+      return nodeStatusOf(address, reply.status === "OK" ? fromUtf8(reply.payload) : "{}");
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      return { address, reachable: false, error: `Its status cannot be read: ${messageOf(error)}` };
+      return {
+        address,
+        reachable: false,
+        error: `Its status cannot be read: ${printable(messageOf(error))}`,
+      };
     }
   }
 

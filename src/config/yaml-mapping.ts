@@ -8,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
   type YAMLMap,
 } from "yaml";
 import { KvraftError } from "../lib/error.ts";
@@ -26,8 +27,9 @@ export class Problems {
     this.addText(line, `${key === "" ? "" : `${key}: `}found ${found}; wanted ${wanted}`);
   }
 
+  /** Control characters of the file would end the line that a problem is, or move a terminal's cursor. */
   addText(line: number, text: string): void {
-    this.#found.push({ line, text });
+    this.#found.push({ line, text: text.replace(/\p{Cc}/gu, "?") });
   }
 
   /** Throws one KvraftError (CONFIG) with a line per problem, in the order of the file, unless there is none. */
@@ -61,7 +63,7 @@ export function parseMapping(text: string, problems: Problems, wanted: string): 
   for (const error of [...document.errors, ...document.warnings])
     problems.addText(lines.linePos(error.pos[0]).line, `not valid YAML: ${error.message}`);
   problems.throwIfAny();
-  const source: Source = { document, lines, problems };
+  const source: Source = { anchored: anchoredNodes(document), lines, problems, merged: new Map() };
   const root = document.contents;
   if (isMap(root)) return new Mapping(source, root, "", 1);
   problems.add(
@@ -178,17 +180,36 @@ export class Mapping {
   /** `<<: *anchor`: the anchored keys, beneath those that stand here. */
   #merge(node: Node | null): void {
     const located = locate(this.#source, node, this.pathOf("<<"), lineOf(this.#source, node, this.line));
-    const mapping = this.asMapping(located, "a mapping, such as the alias of one");
+    const { merged } = this.#source;
+    // Each is read once: merges of merges would double the work with every step.
+    const mapping =
+      merged.get(located.node) ?? this.asMapping(located, "a mapping, such as the alias of one");
     if (mapping === undefined) return;
+    merged.set(located.node, mapping);
     for (const [key, value] of mapping.#values)
       if (!this.#values.has(key)) this.#values.set(key, { ...value, key: this.pathOf(key) });
   }
 }
 
 interface Source {
-  readonly document: Document;
+  /** The nodes of each anchor, in the order of the file. */
+  readonly anchored: ReadonlyMap<string, readonly Node[]>;
   readonly lines: LineCounter;
   readonly problems: Problems;
+  /** What was merged into others, by its node. */
+  readonly merged: Map<Node | null, Mapping>;
+}
+
+/** Found in one walk: to ask the document for each alias alone takes a walk through all of it. */
+function anchoredNodes(document: Document): Map<string, Node[]> {
+  const anchored = new Map<string, Node[]>();
+  visit(document, (_, node) => {
+    if (!(isScalar(node) || isMap(node) || isSeq(node)) || node.anchor === undefined) return;
+    const nodes = anchored.get(node.anchor) ?? [];
+    anchored.set(node.anchor, nodes);
+    nodes.push(node);
+  });
+  return anchored;
 }
 
 function locate(source: Source, node: Node | null, key: string, lineOfKey: number): Located {
@@ -203,10 +224,9 @@ function locate(source: Source, node: Node | null, key: string, lineOfKey: numbe
  * alias, and no reader accepts one.
  */
 function resolve(source: Source, alias: Alias): Node {
-  const node = alias.resolve(source.document);
-  const [start = 0, end = 0] = node?.range ?? [];
   const at = alias.range?.[0] ?? 0;
-  return node === undefined || (start <= at && at < end) ? alias : node;
+  const node = source.anchored.get(alias.source)?.findLast(({ range }) => (range?.[0] ?? at) < at);
+  return node === undefined || at < (node.range?.[1] ?? at) ? alias : node;
 }
 
 function lineOf(source: Source, node: Node | null, otherwise: number): number {

@@ -43,6 +43,12 @@ export class Run {
     this.#disk = env.disk;
     this.#report = report;
     this.#table = env.tables.open(this.path);
+    try {
+      this.#checkEnds();
+    } catch (error) {
+      this.#table.close();
+      throw error;
+    }
   }
 
   hold(): void {
@@ -128,6 +134,21 @@ export class Run {
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
       this.#report(error.message);
+    }
+  }
+
+  /** Another run's file in the place of this one, of the same size, is whole in itself: only MANIFEST can tell. */
+  #checkEnds(): void {
+    const { smallest, largest, sequenceMin, sequenceMax } = this.file;
+    const [first] = this.forward(undefined, 1);
+    const [last] = this.backward(undefined, 1);
+    for (const [row, wanted] of [
+      [first, smallest],
+      [last, largest],
+    ] as const) {
+      const isKnown = row !== undefined && compareBytes(row.key, wanted) === 0;
+      if (!(isKnown && row.sequence >= sequenceMin && row.sequence <= sequenceMax))
+        throw this.#damaged(new DecodeError("its first and last row are not the ones that MANIFEST names"));
     }
   }
 

@@ -20,6 +20,7 @@
 import { type Bytes, fromUtf8 } from "../lib/bytes.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { helloTextBytesMax } from "./limits.ts";
+import { printable } from "./printable.ts";
 
 /** The versions of the protocol that this build speaks. */
 export const protocolVersionMin = 1;
@@ -169,14 +170,12 @@ function readFields(input: ByteReader): { text: string; leader: string } {
   while (input.remaining > 0) {
     const tag = input.u8();
     const bytes = input.bytes(); // Unknown ones may be longer than ours: the frame bounds them.
-    if (tag === textTag) fields.text = printable(bytes);
-    else if (tag === leaderTag) fields.leader = printable(bytes);
+    if (tag === textTag) fields.text = textOf(bytes);
+    else if (tag === leaderTag) fields.leader = textOf(bytes);
   }
   return fields;
 }
 
-/** Texts of strangers end up in our log and on terminals: no control characters, no escape sequences. */
-function printable(bytes: Bytes): string {
-  const text = fromUtf8(bytes.subarray(0, helloTextBytesMax));
-  return text.replace(/\p{C}/gu, "?");
+function textOf(bytes: Bytes): string {
+  return printable(fromUtf8(bytes.subarray(0, helloTextBytesMax)));
 }

@@ -16,6 +16,7 @@
  */
 import { emptyBytes } from "../lib/bytes.ts";
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
+import { printable } from "./printable.ts";
 
 /** Why a request was not answered. */
 export interface Refusal {
@@ -61,7 +62,7 @@ export function decodeRefusal(reader: ByteReader): Refusal {
     retryable: (flags & 1) !== 0,
     wasProposed: (flags & 2) !== 0,
     leader: reader.text(refusalTextBytesMax),
-    text: reader.text(refusalTextBytesMax),
+    text: printable(reader.text(refusalTextBytesMax)),
   };
 }
 

@@ -127,12 +127,13 @@ function writeEntry(body: ByteWriter, entry: Entry): void {
   body.bytes(entry.data);
 }
 
-/** Terms never fall along a log and never pass the sender's: anything else is no leader's log. */
+/** Terms never fall along a log and never pass the sender's, indexes stay exact: anything else is no leader's log. */
 function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Entry[] {
   const count = reader.varint();
   const entries: Entry[] = [];
   let floor = prev.term;
   for (let index = prev.index + 1; entries.length < count; index++) {
+    if (index > Number.MAX_SAFE_INTEGER) throw new DecodeError("an entry's index is larger than 2^53 - 1");
     const kind = kinds[reader.u8()];
     if (kind === undefined) throw new DecodeError("an entry has an unknown kind");
     const term = reader.varint();

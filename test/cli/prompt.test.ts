@@ -150,6 +150,15 @@ describe("the history", () => {
     expect(readFileSync(path, "utf8").split("\n").slice(-3)).toEqual(["get 1499", "x", ""]);
   });
 
+  test("that ends within a line, as a crash or an editor leaves it, is not glued to the next one", () => {
+    const path = join(folder, "unfinished");
+    writeFileSync(path, "get a\nget b");
+    const history = new History(path, noWarning);
+    expect(history.load()).toEqual(["get b", "get a"]);
+    history.add("get c");
+    expect(readFileSync(path, "utf8")).toBe("get a\nget b\nget c\n");
+  });
+
   test("that cannot be kept is told once, and hinders nothing", () => {
     const warnings: string[] = [];
     const history = new History(join(folder, "long/below-a-file"), (text) => warnings.push(text));

@@ -293,4 +293,26 @@ logLevel: loud
       ].join("\n"),
     );
   });
+
+  test("names a problem on one line, whatever the file holds", () => {
+    expect(problemsOf('"a\\n\\e[2J": { x: 1 }\n"a\\n\\e[2J": 2\nme: 0\nservers: [{ ip: a, port: 1 }]')).toBe(
+      [
+        'n.yml:1: unknown key "a\\n\\u001b[2J"; wanted one of me, servers, dataDir, timings, limits, logLevel',
+        "n.yml:2: a??[2J: found the key a second time; wanted it once (it stands on line 1)",
+      ].join("\n"),
+    );
+  });
+
+  test("reads merges of merges and many aliases in time that the file's length accounts for", () => {
+    const merges = Array.from(
+      { length: 30 },
+      (_, at) => `a${at + 1}: &a${at + 1} { <<: *a${at}, <<: *a${at} }\n`,
+    );
+    const aliases = "  - *s\n".repeat(5000);
+    const startedAt = performance.now();
+    problemsOf(`a0: &a0 { tick: 10ms }\n${merges.join("")}timings: *a30\n`);
+    problemsOf(`s: &s { ip: a, port: 1 }\nservers:\n${aliases}`);
+    // Once it doubled with every merge: 18 of them took half a minute.
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+  });
 });

@@ -146,13 +146,30 @@ describe("a run that is damaged", () => {
     const table = env.tables.open(path);
     const rows = table.forward(undefined, 100);
     table.close();
-    buildRun(env.tables, path, rows.slice(0, -1));
+    buildRun(env.tables, path, rows.toSpliced(10, 1));
     const again = LevelDB.open(env, other, { runsMax: 1 });
     again.put(keyOf(99), toUtf8("v"));
     expect(() => again.flush({ index: 2, term: 1 })).toThrow(
       `Cannot read run "${path}": the file is damaged (it has 29 rows, MANIFEST names 30)`,
     );
     again.close();
+  });
+
+  test("a run with another run's file in its place, of the same size, is CORRUPTION, not an older value", () => {
+    const other = join(root, "swapped");
+    const store = LevelDB.open(env, other, { createIfMissing: true });
+    for (const [index, value] of ["old", "new"].entries()) {
+      store.put(keyOf(1), toUtf8(value));
+      store.flush({ index: index + 1, term: 1 });
+    }
+    store.close();
+    const [first, second] = [join(other, "000001.run"), join(other, "000002.run")];
+    const content = readFileSync(first);
+    expect(content.length).toBe(readFileSync(second).length);
+    writeFileSync(second, content);
+    expect(() => LevelDB.open(env, other)).toThrow(
+      `Cannot read run "${second}": the file is damaged (its first and last row are not the ones that MANIFEST names)`,
+    );
   });
 
   test("a record that is none is CORRUPTION for those who read it, and harms no other", () => {

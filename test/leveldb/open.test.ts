@@ -127,13 +127,13 @@ describe("what is wrong with the folder", () => {
 
   test("a run whose rows are out of order is CORRUPTION, not an endless scan", () => {
     const db = new TextStore();
-    for (const key of ["a", "b", "c"]) db.put(key, key, 1);
+    for (const key of ["a", "b", "c", "d"]) db.put(key, key, 1);
     db.flush();
     const path = `${folder}/000001.run`;
     const table = db.tables.open(path);
-    const rows = table.forward(undefined, 3);
+    const rows = table.forward(undefined, 4);
     table.close();
-    buildRun(db.tables, path, [rows[0]!, rows[2]!, rows[1]!]);
+    buildRun(db.tables, path, [rows[0]!, rows[2]!, rows[1]!, rows[3]!]);
     db.store.close();
     db.store = db.open();
     const failure = failureOf(() => db.all());

@@ -50,3 +50,9 @@ test("refusals and request heads come back as they were sent", () => {
   encodeRequestHead(golden, 5000);
   expect(toHex(golden.view())).toBe("03882701");
 });
+
+test("the text of a refusal, which is shown to people, cannot control a terminal", () => {
+  const body = new ByteWriter();
+  encodeRefusal(body, 4, { retryable: true, wasProposed: false, leader: "", text: "\u001b[2Jnö\n" });
+  expect(decodeRefusal(new ByteReader(body.view().subarray(1))).text).toBe("?[2Jnö?");
+});
