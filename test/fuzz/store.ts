@@ -1,0 +1,209 @@
+/**
+ * MANIFEST and runs of a store, damaged: on a memory disk, whose runs are checked as a whole, every answer is right or
+ * refused. Real SQLite files have a checksum a row, and damage to an inner page can hide rows; a value that they
+ * yield is one that was written for its key.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BunDisk } from "../../src/env/bun-disk.ts";
+import type { Prng } from "../../src/env/prng.ts";
+import { SqliteTables } from "../../src/env/sqlite-tables.ts";
+import { LevelDB, type LevelDBOptions } from "../../src/leveldb/level-db.ts";
+import type { Applied } from "../../src/leveldb/manifest.ts";
+import type { StoreEnv } from "../../src/leveldb/run-folder.ts";
+import { type Bytes, toHex } from "../../src/lib/bytes.ts";
+import { KvraftError } from "../../src/lib/error.ts";
+import { MemoryDisk } from "../leveldb/memory-disk.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { damage, type Files } from "./file-damage.ts";
+import { ensure, ensureEqual, type FuzzTarget, withinMemory } from "./fuzzer.ts";
+import { randomBytes } from "./mutate.ts";
+import { scratchFolder } from "./scratch.ts";
+
+/** Where a store stands: a way to begin with these files, and to see those that are there. */
+interface Place {
+  readonly env: StoreEnv;
+  readonly folder: string;
+  files(): Map<string, Bytes>;
+}
+
+/** What was ever written for a key, the newest at the end; undefined is a deletion. */
+type History = Map<string, { readonly key: Bytes; readonly values: (Bytes | undefined)[] }>;
+
+interface Written {
+  readonly history: History;
+  /** What MANIFEST says, which has a checksum. */
+  readonly applied: Applied;
+  readonly sequence: number;
+}
+
+function memoryPlace(files: Files): Place {
+  const disk = new MemoryDisk();
+  const folder = "store";
+  disk.createFolder(folder);
+  for (const [name, bytes] of files) disk.open(`${folder}/${name}`, "create").write(0, bytes);
+  return {
+    env: { disk, tables: new MemoryTables(disk) },
+    folder,
+    files: () =>
+      new Map(
+        disk
+          .list(folder)
+          .filter((name) => name !== "LOCK")
+          .map((name) => [name, disk.read(`${folder}/${name}`) ?? new Uint8Array(0)]),
+      ),
+  };
+}
+
+let placeCount = 0;
+
+function realPlace(files: Files): Place {
+  const folder = join(scratchFolder(), String(placeCount++));
+  mkdirSync(folder);
+  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
+  return {
+    env: { disk: new BunDisk(), tables: new SqliteTables() },
+    folder,
+    files: () =>
+      new Map(
+        readdirSync(folder)
+          .filter((name) => !name.startsWith("LOCK"))
+          .map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]),
+      ),
+  };
+}
+
+/** A store of a few runs, closed, and what was written into it. */
+function writeStore(prng: Prng, place: Place): Written {
+  const history: History = new Map();
+  const keys = Array.from({ length: prng.int(1, 30) }, (_, at) =>
+    Uint8Array.of(at, ...randomBytes(prng, prng.pick([0, 3, 200]))),
+  );
+  const store = LevelDB.open(place.env, place.folder, { createIfMissing: true, runsMax: prng.int(2, 6) });
+  const valueBytes = prng.pick([1, 40, 700]);
+  for (let flushes = prng.int(1, 5), index = 1; flushes > 0; flushes--, index++) {
+    for (let writes = prng.int(1, 30); writes > 0; writes--) {
+      const key = prng.pick(keys);
+      const known = history.get(toHex(key)) ?? { key, values: [] };
+      history.set(toHex(key), known);
+      // Values of one length, so that runs of one size are frequent, and each of its own.
+      const value = prng.chance(1, 8) ? undefined : bytesOf(prng, valueBytes);
+      known.values.push(value);
+      if (value === undefined) store.delete(key);
+      else store.put(key, value);
+    }
+    store.flush({ index, term: 1 });
+  }
+  const { applied, sequence } = store;
+  store.close();
+  return { history, applied, sequence };
+}
+
+/** Opens a damaged store and asks it everything; a merge of all runs comes last. */
+function readStore(place: Place, { history, applied, sequence }: Written, isExact: boolean): void {
+  const store = LevelDB.open(place.env, place.folder, { runsMax: 1 });
+  try {
+    ensureEqual(store.applied, applied, "a store knows up to where the log is applied");
+    ensure(store.sequence === sequence, "a store knows its last sequence number");
+    for (const known of history.values()) {
+      judge(known.key, store.get(known.key), history, isExact);
+      judge(known.key, store.getRecord(known.key)?.value, history, isExact);
+    }
+    scan(store, history, isExact);
+    const key = Uint8Array.of(255);
+    store.put(key, key);
+    store.flush({ index: 1000, term: 1 });
+    ensureEqual(store.get(key), key, "a store takes a new key");
+    scan(store, new Map(history).set(toHex(key), { key, values: [key] }), isExact);
+  } finally {
+    store.close();
+  }
+}
+
+/** From both ends: the keys in order, with their values. */
+function scan(store: LevelDB, history: History, isExact: boolean): void {
+  const seen: string[] = [];
+  const iterator = store.newIterator();
+  for (iterator.seekToFirst(); iterator.valid(); iterator.next()) {
+    judge(iterator.key(), iterator.value(), history, isExact);
+    seen.push(toHex(iterator.key()));
+    ensure(seen.length <= history.size, "a scan ends");
+  }
+  const backwards: string[] = [];
+  for (iterator.seekToLast(); iterator.valid(); iterator.prev()) {
+    judge(iterator.key(), iterator.value(), history, isExact);
+    backwards.push(toHex(iterator.key()));
+    ensure(backwards.length <= history.size, "a scan backwards ends");
+  }
+  iterator.close();
+  if (!isExact) return;
+  const live = [...history].filter(([, { values }]) => values.at(-1) !== undefined).map(([key]) => key);
+  ensureEqual(seen, live.toSorted(), "a scan yields the keys that are there");
+  ensureEqual(backwards, live.toSorted().toReversed(), "a scan backwards yields the keys that are there");
+}
+
+function judge(key: Bytes, found: Bytes | undefined, history: History, isExact: boolean): void {
+  const values = history.get(toHex(key))?.values;
+  ensure(values !== undefined, `the key ${toHex(key)} was written`);
+  const wanted = isExact ? values.slice(-1) : [undefined, ...values];
+  const isRight = wanted.some((value) => Bun.deepEquals(value, found));
+  ensure(isRight, `the key ${toHex(key)} has a value that it ${isExact ? "has" : "had"}`);
+}
+
+const codes = ["CORRUPTION", "FORMAT", "NOT_FOUND"];
+
+function runCase(prng: Prng, makePlace: (files: Files) => Place, isExact: boolean, rounds: number): void {
+  const whole = makePlace(new Map());
+  const written = writeStore(prng, whole);
+  const pristine = whole.files();
+  for (let round = 0; round < rounds; round++) {
+    const { files, story } = damage(prng, pristine, () => copyName(prng));
+    const place = makePlace(files);
+    const isRefused = refusalOf(story, () => LevelDB.open(place.env, place.folder, quiet).close());
+    if (isRefused) ensureEqual(place.files(), files, `a store that is refused is left as it is (${story})`);
+    if (isRefused) continue;
+    const bytes = [...files.values()].reduce((sum, content) => sum + content.length, 0);
+    refusalOf(story, () =>
+      withinMemory(bytes + written.history.size * 64 * 1024, () => readStore(place, written, isExact)),
+    );
+    if (!isExact) rmSync(place.folder, { recursive: true, force: true });
+  }
+  if (!isExact) rmSync(whole.folder, { recursive: true, force: true });
+}
+
+const quiet: LevelDBOptions = { runsMax: 100 };
+
+/** Whether it was refused; with one of the codes that the store's interface names. */
+function refusalOf(story: string, run: () => void): boolean {
+  try {
+    run();
+    return false;
+  } catch (error) {
+    if (error instanceof KvraftError) {
+      ensure(codes.includes(error.code), `a store is refused as ${error.code}: ${error.message} (${story})`);
+      return true;
+    }
+    if (error instanceof Error) error.message += ` (${story})`;
+    throw error;
+  }
+}
+
+function copyName(prng: Prng): string {
+  return prng.pick(["MANIFEST.new", "MANIFEST.bak", `00000${prng.int(0, 9)}.run`]);
+}
+
+/** On a memory disk. */
+export const storeTarget: FuzzTarget = {
+  name: "store",
+  run: (prng) => runCase(prng, memoryPlace, true, 6),
+};
+
+/** On the real one. */
+export const sqliteTarget: FuzzTarget = {
+  name: "sqlite",
+  run: (prng) => runCase(prng, realPlace, false, 4),
+};
+
+function bytesOf(prng: Prng, length: number): Bytes {
+  return new Uint8Array(length).map(() => prng.int(0, 255));
+}
