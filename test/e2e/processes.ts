@@ -27,6 +27,11 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Leaves a folder where it is, for somebody who wants to know what went wrong. */
+export function keepFolder(folder: string): void {
+  folders.delete(folder);
+}
+
 /** Runs after the tests of this file, before folders are removed: clients, proxies, mounts. */
 export function atEnd(close: () => unknown): void {
   closers.add(close);

@@ -1,5 +1,5 @@
 import type { Prng } from "../../src/env/prng.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Cluster, Overrides } from "./cluster.ts";
 import { atEnd } from "./processes.ts";
 import { FrameProxy, type Weather } from "./proxy.ts";
 
@@ -9,8 +9,14 @@ export type Proxies = readonly (readonly (FrameProxy | undefined)[])[];
 /**
  * Restarts a formed cluster with proxies between its nodes. Formation compares the lists and so needs equal ones;
  * afterwards members know each other by their ids, and each node's list may name other ways to the others.
+ * `overridesOf` gives each node a configuration of its own; without it they keep that of the cluster.
  */
-export async function putProxiesBetween(cluster: Cluster, prng: Prng, weather?: Weather): Promise<Proxies> {
+export async function putProxiesBetween(
+  cluster: Cluster,
+  prng: Prng,
+  weather?: Weather,
+  overridesOf?: (index: number) => Overrides,
+): Promise<Proxies> {
   const proxies = cluster.ports.map((_, from) =>
     cluster.ports.map((port, to) => (from === to ? undefined : new FrameProxy(port, prng.fork(), weather))),
   );
@@ -22,6 +28,7 @@ export async function putProxiesBetween(cluster: Cluster, prng: Prng, weather?: 
     cluster.configure(
       index,
       proxies[index]!.map((proxy, to) => proxy?.port ?? cluster.ports[to]!),
+      overridesOf?.(index),
     );
   }
   for (const index of cluster.ports.keys()) cluster.restart(index);

@@ -21,6 +21,7 @@ export class FrameProxy {
   weather: Weather | undefined;
   dropped = 0;
   delayed = 0;
+  readonly #connections = new Set<Side>();
   readonly #listener;
 
   constructor(targetPort: number, prng: Prng, weather?: Weather) {
@@ -36,6 +37,7 @@ export class FrameProxy {
           near.other = far;
           far.other = near;
           socket.data = near;
+          this.#connections.add(near);
           Bun.connect<Side>({
             hostname: "127.0.0.1",
             port: targetPort,
@@ -52,6 +54,18 @@ export class FrameProxy {
         ...events,
       },
     });
+  }
+
+  /** Ends all connections at once, as a reset does; who dials again is served. Yields how many there were. */
+  reset(): number {
+    const count = this.#connections.size;
+    for (const side of this.#connections) side.closed();
+    return count;
+  }
+
+  /** A connection has ended; called with either of its sides. */
+  ended(side: Side): void {
+    this.#connections.delete(side);
   }
 
   close(): void {
@@ -136,6 +150,7 @@ class Side {
   closed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#proxy.ended(this);
     this.#socket?.terminate();
     this.other?.closed();
   }

@@ -1,0 +1,81 @@
+import type { Proxies } from "../e2e/proxied-cluster.ts";
+import type { FrameProxy, Weather } from "../e2e/proxy.ts";
+
+/** One way from a node or a client to a node. What a node sends to a peer goes over a link that it dials itself. */
+export interface Link {
+  readonly from: { readonly kind: "node" | "client"; readonly index: number };
+  readonly to: number;
+  readonly proxy: FrameProxy;
+}
+
+/** What a fault does to a link; undefined where it does nothing. */
+export type Rule = (link: Link) => Weather | undefined;
+
+/** Nothing passes. */
+export const cut: Weather = { lossPercent: 100, delayPercent: 0, delayMsMin: 0, delayMsMax: 0 };
+
+/** Cuts some nodes off from the others, both ways. Clients reach all. */
+export function cutOff(nodes: readonly number[]): Rule {
+  return ({ from, to }) =>
+    from.kind === "node" && nodes.includes(from.index) !== nodes.includes(to) ? cut : undefined;
+}
+
+/** All links of the cluster and its clients. Faults overlap: a link has the worst of what is imposed on it. */
+export class Links {
+  readonly #links: Link[] = [];
+  readonly #rules = new Set<Rule>();
+
+  addNodes(proxies: Proxies): void {
+    for (const [index, row] of proxies.entries())
+      for (const [to, proxy] of row.entries())
+        if (proxy !== undefined) this.#links.push({ from: { kind: "node", index }, to, proxy });
+  }
+
+  addClient(index: number, proxies: readonly FrameProxy[]): void {
+    for (const [to, proxy] of proxies.entries())
+      this.#links.push({ from: { kind: "client", index }, to, proxy });
+  }
+
+  /** Holds until the function that is returned is called. */
+  impose(rule: Rule): () => void {
+    this.#rules.add(rule);
+    this.#apply();
+    return () => {
+      this.#rules.delete(rule);
+      this.#apply();
+    };
+  }
+
+  /** Ends the connections of some links, as a reset does. Yields how many there were. */
+  reset(concerns: (link: Link) => boolean): number {
+    let count = 0;
+    for (const link of this.#links) if (concerns(link)) count += link.proxy.reset();
+    return count;
+  }
+
+  get framesLost(): number {
+    return this.#links.reduce((sum, { proxy }) => sum + proxy.dropped, 0);
+  }
+
+  get framesDelayed(): number {
+    return this.#links.reduce((sum, { proxy }) => sum + proxy.delayed, 0);
+  }
+
+  #apply(): void {
+    for (const link of this.#links) {
+      let weather: Weather | undefined;
+      for (const rule of this.#rules) weather = worse(weather, rule(link));
+      link.proxy.weather = weather;
+    }
+  }
+}
+
+function worse(one: Weather | undefined, other: Weather | undefined): Weather | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return {
+    lossPercent: Math.max(one.lossPercent, other.lossPercent),
+    delayPercent: Math.max(one.delayPercent, other.delayPercent),
+    delayMsMin: Math.max(one.delayMsMin, other.delayMsMin),
+    delayMsMax: Math.max(one.delayMsMax, other.delayMsMax),
+  };
+}
