@@ -1,0 +1,13 @@
+import type { Canary } from "../canary.ts";
+
+export const canary: Canary = {
+  fault: "A leader that no quorum answers goes on leading.",
+  edits: [
+    {
+      file: "src/raft/raft.ts",
+      from: "      if (!office.checkQuorum()) {",
+      to: "      if (!office.checkQuorum() && this.#term < 0) {",
+    },
+  ],
+  runsMax: 50,
+};

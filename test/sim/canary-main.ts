@@ -1,0 +1,23 @@
+/**
+ * Runs the simulator on deliberately broken code: `bun test/sim/canary-main.ts <canary> [first seed] [runs]`. Prints one line of
+ * JSON: the number of seeds it took to find the fault, or 0, and what was found.
+ */
+import { breakCode, type Canary } from "./canary.ts";
+
+const [name, first = "1", runs] = process.argv.slice(2);
+const { canary } = (await import(`./canaries/${name}.ts`)) as { readonly canary: Canary };
+breakCode(canary);
+
+// Only now: these load the code that was broken.
+const { drawPlan } = await import("./draw-plan.ts");
+const { runPlan } = await import("./run-plan.ts");
+
+const runsMax = Number(runs ?? canary.runsMax);
+for (let count = 1; count <= runsMax; count++) {
+  const { reason } = await runPlan(drawPlan(Number(first) + count - 1, { kinds: canary.kinds }));
+  if (reason === undefined) continue;
+  console.log(JSON.stringify({ seeds: count, found: reason.split("\n")[0] }));
+  process.exit(0);
+}
+console.log(JSON.stringify({ seeds: 0, found: "" }));
+process.exit(1);

@@ -1,0 +1,226 @@
+import { Prng } from "../../src/env/prng.ts";
+import type {
+  ClientPlan,
+  Fate,
+  Happening,
+  Incident,
+  IncidentKind,
+  MachinePlan,
+  Plan,
+  Target,
+  Weather,
+} from "./plan.ts";
+
+export interface DrawOptions {
+  /** Between them 200 client operations in a cluster of 3 to 5, for figures that compare. */
+  readonly isStandard?: boolean;
+  /** Only these kinds of incident, and many of them: to look for something in particular. */
+  readonly kinds?: readonly IncidentKind[] | undefined;
+}
+
+const incidentKinds: readonly IncidentKind[] = [
+  "kill",
+  "stop",
+  "power-cut",
+  "power-cut-at",
+  "crash-twice",
+  "blackout",
+  "pause",
+  "partition",
+  "isolate",
+  "broken-link",
+  "clog",
+  "slow-network",
+  "echo",
+  "reset",
+  "client-cut",
+  "disk-hang",
+  "disk-slow",
+  "disk-full",
+  "disk-fails",
+  "bit-rot",
+  "clock-jump",
+];
+
+const fates: readonly Fate[] = ["lost", "kept", "torn"];
+
+/**
+ * Draws the world of a seed. Each run has only some kinds of fault (swarm testing): with all of them at once nothing gets far
+ * enough to go wrong in an interesting way.
+ */
+export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
+  const prng = new Prng(seed);
+  const nodes = options.isStandard === true ? prng.int(3, 5) : drawNodeCount(prng.fork());
+  const faultsMs = prng.int(6, 14) * 1000;
+  const isFormationDisturbed = prng.chance(1, 8);
+  const machines = drawMachines(prng.fork(), nodes);
+  const clients = drawClients(prng.fork(), faultsMs);
+  const shape = prng.fork();
+  return {
+    seed,
+    machines,
+    clients,
+    keys: shape.pick([1, 2, 4, 8, 16]),
+    valueBytesMax: shape.pick([16, 16, 64, 600, 4000]),
+    timings: drawTimings(shape),
+    limits: {
+      memtableBytes: shape.pick([300, 600, 2000, 1 << 20]),
+      segmentBytes: shape.pick([4096, 8192, 32_768, 131_072]),
+      uncommittedBytes: shape.pick([2000, 1 << 20]),
+    },
+    weather: drawWeather(prng.fork()),
+    isFormationDisturbed,
+    incidents: drawIncidents(prng.fork(), nodes, clients.length, faultsMs, options.kinds),
+    faultsMs,
+    survivors: drawOrder(prng.fork(), nodes),
+  };
+}
+
+function drawNodeCount(prng: Prng): number {
+  return prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+}
+
+function drawMachines(prng: Prng, count: number): MachinePlan[] {
+  const isSkewed = prng.chance(1, 3);
+  const isSlow = prng.chance(1, 4);
+  return Array.from({ length: count }, () => ({
+    clockRate: isSkewed ? prng.int(90, 110) / 100 : 1,
+    skewMs: isSkewed ? prng.int(-5000, 5000) : 0,
+    writeMsMin: 1,
+    writeMsMax: isSlow && prng.chance(1, 2) ? prng.int(10, 120) : prng.int(1, 4),
+    syncMsMax: isSlow ? 8 : 2,
+  }));
+}
+
+function drawClients(prng: Prng, faultsMs: number): ClientPlan[] {
+  const count = prng.int(2, 6);
+  const operations = Math.ceil(200 / count);
+  const isWriting = prng.chance(1, 4);
+  return Array.from({ length: count }, () => {
+    const depth = prng.pick([1, 1, 1, 2, 4]);
+    return {
+      operations,
+      timeoutMs: prng.pick([400, 2000, 5000]),
+      thinkMsMax: Math.round((1.7 * faultsMs * depth) / operations),
+      depth,
+      getPerMille: isWriting ? 150 : 450,
+      deletePerMille: prng.pick([0, 50, 200]),
+    };
+  });
+}
+
+function drawTimings(prng: Prng): Plan["timings"] {
+  const tickMs = prng.pick([10, 10, 20, 25]);
+  return {
+    tickMs,
+    heartbeatMs: 50,
+    electionMinMs: 300,
+    electionMaxMs: 600,
+    diskStallMs: prng.pick([1500, 5000]),
+  };
+}
+
+function drawWeather(prng: Prng): Weather {
+  const sometimes = (perMille: number) => (prng.chance(1, 3) ? prng.int(1, perMille) : 0);
+  const latencyMsMin = prng.pick([0.1, 0.1, 1, 5]);
+  return {
+    latencyMsMin,
+    latencyMsMax: latencyMsMin * prng.pick([1.5, 3, 8]),
+    lossPerMille: sometimes(120),
+    duplicatePerMille: sometimes(120),
+    delayPerMille: sometimes(120),
+    delayMsMax: prng.pick([20, 200, 1500]),
+    isChopped: prng.chance(1, 4),
+  };
+}
+
+/** Kinds of which every run would have too much when each had its turn as often as the others. */
+const rareKinds = new Set<IncidentKind>(["disk-full", "disk-fails", "blackout"]);
+
+function drawIncidents(
+  prng: Prng,
+  nodes: number,
+  clients: number,
+  faultsMs: number,
+  wanted: readonly IncidentKind[] | undefined,
+): Incident[] {
+  const drawn = incidentKinds.filter((kind) => prng.chance(rareKinds.has(kind) ? 1 : 2, 5));
+  const kinds = wanted ?? drawn;
+  if (kinds.length === 0) return [];
+  const count = prng.int(wanted === undefined ? 3 : 16, 24);
+  const incidents: Incident[] = [];
+  for (let made = 0; made < count; made++) {
+    const atMs = prng.int(0, faultsMs);
+    incidents.push({ atMs, ...drawIncident(prng, prng.pick(kinds), nodes, clients) });
+  }
+  return incidents.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** Half of all incidents meet the leader: the others matter less. */
+function drawTarget(prng: Prng, nodes: number): Target {
+  return prng.chance(1, 2) ? "leader" : prng.int(0, nodes - 1);
+}
+
+function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clients: number): Happening {
+  const target = drawTarget(prng, nodes);
+  const forMs = prng.pick([prng.int(10, 300), prng.int(300, 1500), prng.int(1500, 4000)]);
+  const mode = prng.pick(["hold", "drop"] as const);
+  const direction = prng.pick(["both", "both", "in", "out"] as const);
+  switch (kind) {
+    case "power-cut":
+      return { kind, target, forMs, fate: prng.pick(fates), isTold: prng.chance(1, 2) };
+    case "power-cut-at":
+      return { kind, target, forMs, ...drawMoment(prng), isAbrupt: prng.chance(1, 2) };
+    case "crash-twice":
+      return { kind, target, forMs, ...drawMoment(prng), afterMs: prng.int(1, 120) };
+    case "blackout":
+      return { kind, forMs: Math.min(forMs, 1000), fate: prng.pick(fates) };
+    case "partition": {
+      const side = drawOrder(prng, nodes).slice(0, prng.int(1, Math.max(1, nodes >> 1)));
+      return { kind, side, direction, mode, forMs };
+    }
+    case "isolate":
+      return { kind, target, direction, mode, forMs };
+    case "broken-link": {
+      const [from, to] = drawOrder(prng, nodes);
+      return { kind, from: from!, to: to ?? from!, isOneWay: prng.chance(1, 2), mode, forMs };
+    }
+    case "clog":
+      return { kind, target, delayMs: prng.int(20, 800), forMs };
+    case "slow-network":
+      return { kind, delayMs: prng.int(50, 500), forMs };
+    case "echo":
+      return { kind, target: "leader", delayMs: prng.int(400, 1000), forMs: prng.int(300, 1500) };
+    case "reset":
+      return { kind, target };
+    case "client-cut":
+      return { kind, client: prng.int(0, clients - 1), target, forMs };
+    case "disk-slow":
+      return { kind, target, writeMs: prng.int(50, 1500), forMs };
+    case "bit-rot":
+      return { kind, target, chance: prng.u32(), forMs };
+    case "clock-jump":
+      return { kind, target, byMs: prng.pick([-3_600_000, -5000, 5000, 3_600_000]) };
+    default:
+      return { kind, target, forMs };
+  }
+}
+
+/** An operation of a disk, and what becomes of what was not synced. */
+function drawMoment(prng: Prng): { readonly text: string; readonly operations: number; readonly fate: Fate } {
+  return {
+    text: prng.pick(["/store", "/log", "", "sync-folder", "sync-folder data/store", "rename"]),
+    operations: prng.int(0, 12),
+    fate: prng.pick(["torn", "torn", "lost", "kept"]),
+  };
+}
+
+/** All places in random order. */
+function drawOrder(prng: Prng, count: number): number[] {
+  const places = Array.from({ length: count }, (_, place) => place);
+  for (let at = count - 1; at > 0; at--) {
+    const other = prng.int(0, at);
+    [places[at], places[other]] = [places[other]!, places[at]!];
+  }
+  return places;
+}

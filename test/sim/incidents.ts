@@ -1,0 +1,273 @@
+import { unreachable } from "../../src/lib/assert.ts";
+import { rot } from "./bit-rot.ts";
+import { describeIncident, type Incident, type Target } from "./plan.ts";
+import type { SimMachine } from "./sim-machine.ts";
+import type { SimNet } from "./sim-net.ts";
+import type { Timeline } from "./timeline.ts";
+import type { Trace } from "./trace.ts";
+
+export interface IncidentWorld {
+  readonly timeline: Timeline;
+  readonly net: SimNet;
+  readonly trace: Trace;
+  readonly machines: readonly SimMachine[];
+  /** How many machines may be damaged for good: with one more there is no majority to repair anything. */
+  readonly brokenMax: number;
+}
+
+/** How the delay of an echo grows. */
+const echoStepMs = 250;
+const echoEveryMs = 300;
+
+type Direction = "both" | "in" | "out";
+
+/** Makes incidents happen at their time, and end. `end` ends all of them at once. */
+export class Incidents {
+  readonly #world: IncidentWorld;
+  #isOver = false;
+
+  constructor(world: IncidentWorld, incidents: readonly Incident[]) {
+    this.#world = world;
+    for (const incident of incidents)
+      world.timeline.after(incident.atMs, undefined, () => {
+        if (!this.#isOver) this.#begin(incident);
+      });
+  }
+
+  /** Everything that lasts is over, but pauses that have begun; and nothing more begins. */
+  end(): void {
+    this.#isOver = true;
+    const { net, machines } = this.#world;
+    net.healAll();
+    for (const machine of machines) {
+      machine.isHeldDown = false;
+      const { weather } = machine;
+      machine.disk.stopAt("", Number.POSITIVE_INFINITY, () => {});
+      weather.isHung = false;
+      weather.isFull = false;
+      weather.failSyncs = false;
+      weather.writeMsMax = Math.min(weather.writeMsMax, 4);
+    }
+  }
+
+  #begin(incident: Incident): void {
+    const { trace, machines } = this.#world;
+    trace.add(() => `── ${describeIncident(incident)}`);
+    switch (incident.kind) {
+      case "kill":
+        return this.#down(this.#machine(incident.target), incident.forMs, (machine) => machine.kill());
+      case "stop":
+        return this.#down(this.#machine(incident.target), incident.forMs, (machine) => machine.stop());
+      case "power-cut":
+        return this.#down(this.#machine(incident.target), incident.forMs, (machine) =>
+          machine.cutPower(incident.fate, incident.isTold),
+        );
+      case "power-cut-at":
+        return this.#cutPowerAt(this.#machine(incident.target), incident);
+      case "crash-twice":
+        return this.#crashTwice(this.#machine(incident.target), incident);
+      case "blackout":
+        for (const each of machines)
+          this.#down(each, incident.forMs, (machine) => machine.cutPower(incident.fate, true));
+        return;
+      case "pause":
+        this.#machine(incident.target).process?.spend(incident.forMs);
+        return;
+      case "partition":
+        return this.#partition(incident.side, incident);
+      case "isolate":
+        return this.#partition([this.#machine(incident.target).place], incident);
+      case "broken-link":
+        return this.#breakLink(incident);
+      case "clog":
+        return this.#clog(this.#machine(incident.target), incident.delayMs, incident.forMs);
+      case "slow-network":
+        return this.#slowNetwork(incident.delayMs, incident.forMs);
+      case "echo":
+        return this.#echo(this.#machine(incident.target), incident);
+      case "reset":
+        return this.#reset(this.#machine(incident.target));
+      case "client-cut":
+        return this.#cutClient(incident.client, this.#machine(incident.target), incident.forMs);
+      default:
+        return this.#beginOnMachine(incident, this.#machine(incident.target));
+    }
+  }
+
+  #beginOnMachine(
+    incident: Extract<
+      Incident,
+      { kind: "disk-hang" | "disk-slow" | "disk-full" | "disk-fails" | "bit-rot" | "clock-jump" }
+    >,
+    machine: SimMachine,
+  ): void {
+    const { weather } = machine;
+    switch (incident.kind) {
+      case "disk-hang":
+        weather.isHung = true;
+        return this.#later(incident.forMs, () => {
+          weather.isHung = false;
+        });
+      case "disk-slow":
+        weather.writeMsMax = incident.writeMs;
+        return this.#later(incident.forMs, () => {
+          weather.writeMsMax = machine.plan.writeMsMax;
+        });
+      case "disk-full":
+        machine.mayFail = true;
+        weather.isFull = true;
+        return this.#later(incident.forMs, () => {
+          weather.isFull = false;
+        });
+      case "disk-fails":
+        machine.mayFail = true;
+        weather.failSyncs = true;
+        return this.#later(incident.forMs, () => {
+          weather.failSyncs = false;
+        });
+      case "bit-rot":
+        return this.#rot(machine, incident);
+      case "clock-jump":
+        machine.skewMs += incident.byMs;
+        if (machine.process !== undefined) machine.process.skewMs = machine.skewMs;
+        return;
+      default:
+        return unreachable(incident);
+    }
+  }
+
+  #machine(target: Target): SimMachine {
+    const { machines } = this.#world;
+    if (target !== "leader") return machines[target]!;
+    return machines.find((machine) => machine.isLeader) ?? machines[0]!;
+  }
+
+  #later(ms: number, run: () => void): void {
+    this.#world.timeline.after(ms, undefined, () => {
+      if (!this.#isOver) run();
+    });
+  }
+
+  #down(machine: SimMachine, forMs: number, end: (machine: SimMachine) => void): void {
+    machine.isHeldDown = true;
+    end(machine);
+    this.#later(forMs, () => {
+      machine.isHeldDown = false;
+      machine.start();
+    });
+  }
+
+  #partition(
+    side: readonly number[],
+    how: { readonly direction: Direction; readonly mode: "hold" | "drop"; readonly forMs: number },
+  ): void {
+    const { net, machines } = this.#world;
+    const links: [string, string][] = [];
+    for (const inside of machines)
+      for (const outside of machines) {
+        if (!side.includes(inside.place) || side.includes(outside.place)) continue;
+        if (how.direction !== "in") links.push([inside.name, outside.name]);
+        if (how.direction !== "out") links.push([outside.name, inside.name]);
+      }
+    for (const [from, to] of links) net.cut(from, to, how.mode);
+    this.#later(how.forMs, () => {
+      for (const [from, to] of links) net.heal(from, to);
+    });
+  }
+
+  #breakLink(incident: Extract<Incident, { kind: "broken-link" }>): void {
+    const { net, machines } = this.#world;
+    const [from, to] = [machines[incident.from]!.name, machines[incident.to]!.name];
+    if (from === to) return;
+    net.cut(from, to, incident.mode);
+    if (!incident.isOneWay) net.cut(to, from, incident.mode);
+    this.#later(incident.forMs, () => {
+      net.heal(from, to);
+      net.heal(to, from);
+    });
+  }
+
+  #clog(machine: SimMachine, delayMs: number, forMs: number): void {
+    const { net, machines } = this.#world;
+    const others = machines.filter((other) => other !== machine);
+    for (const other of others) net.clog(machine.name, other.name, delayMs);
+    this.#later(forMs, () => {
+      for (const other of others) net.unclog(machine.name, other.name);
+    });
+  }
+
+  #slowNetwork(delayMs: number, forMs: number): void {
+    const { net, machines } = this.#world;
+    const links = machines.flatMap((from) => machines.map((to) => [from.name, to.name] as const));
+    for (const [from, to] of links) net.clog(from, to, delayMs);
+    this.#later(forMs, () => {
+      for (const [from, to] of links) net.unclog(from, to);
+    });
+  }
+
+  /** The delay grows slowly enough that the others still seem to be there; then the way out is cut. */
+  #echo(machine: SimMachine, { delayMs, forMs }: { readonly delayMs: number; readonly forMs: number }): void {
+    const { net, machines } = this.#world;
+    const others = machines.filter((other) => other !== machine).map(({ name }) => name);
+    const steps = Math.ceil(delayMs / echoStepMs);
+    for (let step = 1; step <= steps; step++)
+      this.#later((step - 1) * echoEveryMs, () => {
+        for (const other of others) net.clog(other, machine.name, Math.min(delayMs, step * echoStepMs));
+      });
+    this.#later(steps * echoEveryMs, () => {
+      for (const other of others) net.cut(machine.name, other, "hold");
+    });
+    this.#later(steps * echoEveryMs + forMs, () => {
+      for (const other of others) {
+        net.heal(machine.name, other);
+        net.unclog(other, machine.name);
+      }
+    });
+  }
+
+  #cutPowerAt(machine: SimMachine, incident: Extract<Incident, { kind: "power-cut-at" }>): void {
+    const { text, operations, fate, forMs, isAbrupt } = incident;
+    const cut = () => {
+      if (!this.#isOver) this.#down(machine, forMs, () => machine.cutPower(fate, true));
+    };
+    machine.disk.stopAt(text, operations, isAbrupt ? cut : () => this.#later(0, cut));
+  }
+
+  #crashTwice(machine: SimMachine, incident: Extract<Incident, { kind: "crash-twice" }>): void {
+    const { text, operations, fate, forMs, afterMs } = incident;
+    machine.disk.stopAt(text, operations, () => {
+      if (this.#isOver) return;
+      this.#down(machine, 0, () => machine.kill());
+      this.#later(afterMs, () => this.#down(machine, forMs, () => machine.cutPower(fate, true)));
+    });
+  }
+
+  #reset(machine: SimMachine): void {
+    for (const other of this.#world.machines)
+      if (other !== machine) this.#world.net.reset(machine.name, other.name);
+  }
+
+  #cutClient(client: number, machine: SimMachine, forMs: number): void {
+    const { net } = this.#world;
+    const name = `c${client + 1}`;
+    net.cut(name, machine.name, "hold");
+    net.cut(machine.name, name, "hold");
+    this.#later(forMs, () => {
+      net.heal(name, machine.name);
+      net.heal(machine.name, name);
+    });
+  }
+
+  /** Damages a disk, unless so many are damaged already that what they held cannot be had from the others. */
+  #rot(machine: SimMachine, incident: Extract<Incident, { kind: "bit-rot" }>): void {
+    const { machines, brokenMax } = this.#world;
+    const others = machines.filter((other) => other !== machine && (other.isDamaged || other.isBroken));
+    if (others.length >= brokenMax) return;
+    const place = rot(machine.disk, incident.chance);
+    if (place === undefined) return;
+    this.#world.trace.add(`${machine.name} has a bit flipped: ${place}`);
+    machine.isDamaged = true;
+    // Most of what is stored is read at a start only.
+    if (incident.chance % 4 !== 0) this.#down(machine, incident.forMs, () => machine.kill());
+  }
+}

@@ -1,0 +1,124 @@
+import type { Result } from "../../src/kv/result.ts";
+import { StateMachine } from "../../src/kv/state-machine.ts";
+import type { Bytes } from "../../src/lib/bytes.ts";
+import { Raft } from "../../src/raft/raft.ts";
+import type { Entry, Message, ReadState, Write } from "../../src/raft/types.ts";
+
+/**
+ * Who watches the cores and the state machines of a run from outside. Whatever an observer throws ends the run.
+ */
+export interface Observer {
+  /** Before the first call into a core. */
+  born(raft: Raft): void;
+  /** Before a tick. */
+  ticked(raft: Raft): void;
+  /** Before a message is handed to the core. */
+  heard(raft: Raft, message: Message): void;
+  /** Before the core is told that its write is durable. */
+  writeEnded(raft: Raft): void;
+  /** After a call into the core that may have changed its state. */
+  stepped(raft: Raft): void;
+  /** These messages leave the core. */
+  sent(raft: Raft, messages: readonly Message[]): void;
+  /** This write leaves the core. */
+  writeBegan(raft: Raft, write: Write): void;
+  /** Before a read is asked for. */
+  readAsked(raft: Raft, context: number): void;
+  /** These reads may be answered. */
+  readsConfirmed(raft: Raft, reads: readonly ReadState[]): void;
+  /** These entries leave the core, to be applied. */
+  committed(raft: Raft, entries: readonly Entry[]): void;
+  /** A state machine has applied a command, with this result. */
+  applied(machine: StateMachine, index: number, data: Bytes, revisionBefore: number, result: Result): void;
+}
+
+let observer: Observer | undefined;
+
+/** Sets who watches, or nobody. One simulation runs at a time. */
+export function observe(by: Observer | undefined): void {
+  observer = by;
+}
+
+const known = new WeakSet<Raft>();
+
+function meet(raft: Raft): Observer | undefined {
+  if (observer === undefined || known.has(raft)) return observer;
+  known.add(raft);
+  observer.born(raft);
+  return observer;
+}
+
+// The nodes are made deep inside of a server. So the methods of their classes are wrapped here, once, for this process: the
+// production code has no hook for it and does not know.
+
+const { tick, overslept, step, start, readIndex, wrote } = Raft.prototype;
+const { takeMessages, takeWrite, takeCommitted, takeReads } = Raft.prototype;
+
+Raft.prototype.tick = function (this: Raft): void {
+  meet(this)?.ticked(this);
+  tick.call(this);
+  observer?.stepped(this);
+};
+
+Raft.prototype.overslept = function (this: Raft, ticks: number): void {
+  meet(this);
+  overslept.call(this, ticks);
+  observer?.stepped(this);
+};
+
+Raft.prototype.step = function (this: Raft, message: Message): void {
+  meet(this)?.heard(this, message);
+  step.call(this, message);
+  observer?.stepped(this);
+};
+
+Raft.prototype.start = function (this: Raft, command: Bytes) {
+  const result = start.call(this, command);
+  observer?.stepped(this);
+  return result;
+};
+
+Raft.prototype.wrote = function (this: Raft, id: number): void {
+  observer?.writeEnded(this);
+  wrote.call(this, id);
+  observer?.stepped(this);
+};
+
+Raft.prototype.takeMessages = function (this: Raft): readonly Message[] {
+  meet(this);
+  const messages = takeMessages.call(this);
+  if (messages.length > 0) observer?.sent(this, messages);
+  return messages;
+};
+
+Raft.prototype.takeWrite = function (this: Raft): Write | undefined {
+  const write = takeWrite.call(this);
+  if (write !== undefined) observer?.writeBegan(this, write);
+  return write;
+};
+
+Raft.prototype.takeCommitted = function (this: Raft, bytesMax: number): readonly Entry[] {
+  const entries = takeCommitted.call(this, bytesMax);
+  if (entries.length > 0) observer?.committed(this, entries);
+  return entries;
+};
+
+Raft.prototype.readIndex = function (this: Raft, context: number) {
+  observer?.readAsked(this, context);
+  return readIndex.call(this, context);
+};
+
+Raft.prototype.takeReads = function (this: Raft): readonly ReadState[] {
+  const reads = takeReads.call(this);
+  if (reads.length > 0) observer?.readsConfirmed(this, reads);
+  return reads;
+};
+
+const { applyCommand } = StateMachine.prototype;
+
+StateMachine.prototype.applyCommand = function (this: StateMachine, index: number, data: Bytes): Result {
+  const before = this.revision;
+  const result = applyCommand.call(this, index, data);
+  observer?.applied(this, index, data, before, result);
+  return result;
+};

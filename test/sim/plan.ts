@@ -1,0 +1,172 @@
+import type { Limits, Timings } from "../../src/config/config.ts";
+
+/** What a power cut does to what was not synced. */
+export type Fate = "lost" | "kept" | "torn";
+
+/** A server by its place in the list, or whichever leads at the moment. */
+export type Target = number | "leader";
+
+/** One thing that goes wrong at a moment of the first phase. */
+export type Incident = Happening & { readonly atMs: number };
+
+/** What goes wrong, and for how long. Times in ms. */
+export type Happening =
+  | { readonly kind: "kill"; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "stop"; readonly target: Target; readonly forMs: number }
+  | {
+      readonly kind: "power-cut";
+      readonly target: Target;
+      readonly forMs: number;
+      readonly fate: Fate;
+      /** Whether the others hear of it, or talk to a machine that does not answer. */
+      readonly isTold: boolean;
+    }
+  | {
+      /** The power goes in the middle of what the node does: at an operation of its disk. */
+      readonly kind: "power-cut-at";
+      readonly target: Target;
+      readonly forMs: number;
+      readonly fate: Fate;
+      /** Only operations like `rename data/store/MANIFEST` with this text in them count; */
+      readonly text: string;
+      /** and so many of them still happen. */
+      readonly operations: number;
+      /** Before the next one, or when the node has done what it was about. */
+      readonly isAbrupt: boolean;
+    }
+  | {
+      /** The process dies at an operation of its disk, is started again at once, and soon after that the power goes. */
+      readonly kind: "crash-twice";
+      readonly target: Target;
+      readonly forMs: number;
+      readonly fate: Fate;
+      readonly text: string;
+      readonly operations: number;
+      readonly afterMs: number;
+    }
+  | { readonly kind: "blackout"; readonly forMs: number; readonly fate: Fate }
+  | { readonly kind: "pause"; readonly target: Target; readonly forMs: number }
+  | {
+      readonly kind: "partition";
+      readonly side: readonly number[];
+      readonly direction: "both" | "in" | "out";
+      readonly mode: "hold" | "drop";
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: "isolate";
+      readonly target: Target;
+      readonly direction: "both" | "in" | "out";
+      readonly mode: "hold" | "drop";
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: "broken-link";
+      readonly from: number;
+      readonly to: number;
+      readonly isOneWay: boolean;
+      readonly mode: "hold" | "drop";
+      readonly forMs: number;
+    }
+  | { readonly kind: "clog"; readonly target: Target; readonly delayMs: number; readonly forMs: number }
+  | { readonly kind: "slow-network"; readonly delayMs: number; readonly forMs: number }
+  /** It hears later and later what the others say, and then nothing that it says gets out. */
+  | { readonly kind: "echo"; readonly target: Target; readonly delayMs: number; readonly forMs: number }
+  | { readonly kind: "reset"; readonly target: Target }
+  | { readonly kind: "client-cut"; readonly client: number; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
+  | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "disk-fails"; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "bit-rot"; readonly target: Target; readonly chance: number; readonly forMs: number }
+  | { readonly kind: "clock-jump"; readonly target: Target; readonly byMs: number };
+
+export type IncidentKind = Incident["kind"];
+
+/** What is wrong with the network all the time. */
+export interface Weather {
+  readonly latencyMsMin: number;
+  readonly latencyMsMax: number;
+  readonly lossPerMille: number;
+  readonly duplicatePerMille: number;
+  readonly delayPerMille: number;
+  readonly delayMsMax: number;
+  readonly isChopped: boolean;
+}
+
+/** One machine as it was bought. */
+export interface MachinePlan {
+  readonly clockRate: number;
+  readonly skewMs: number;
+  readonly writeMsMin: number;
+  readonly writeMsMax: number;
+  readonly syncMsMax: number;
+}
+
+export interface ClientPlan {
+  readonly operations: number;
+  readonly timeoutMs: number;
+  readonly thinkMsMax: number;
+  /** Operations that it has under way at one time. */
+  readonly depth: number;
+  /** Of a thousand operations so many are gets, and deletes; the others are puts. */
+  readonly getPerMille: number;
+  readonly deletePerMille: number;
+}
+
+/**
+ * A world and all that will happen to it: drawn from a seed, and nothing else decides what a run does. It is plain data, so
+ * that a failing one can be made smaller and run again.
+ */
+export interface Plan {
+  readonly seed: number;
+  readonly machines: readonly MachinePlan[];
+  readonly clients: readonly ClientPlan[];
+  readonly keys: number;
+  readonly valueBytesMax: number;
+  readonly timings: Timings;
+  readonly limits: Pick<Limits, "memtableBytes" | "segmentBytes" | "uncommittedBytes">;
+  readonly weather: Weather;
+  /** Whether things go wrong already while the cluster is formed; then all machines live on in the second phase. */
+  readonly isFormationDisturbed: boolean;
+  readonly incidents: readonly Incident[];
+  /** How long the first phase lasts once the cluster is formed. */
+  readonly faultsMs: number;
+  /** The machines of the second phase by preference: the first majority of those that still can. */
+  readonly survivors: readonly number[];
+}
+
+/** The world as people read it: a line for what it is, and one for each incident. */
+export function describePlan(plan: Plan): string[] {
+  const { machines, clients, weather, limits, timings } = plan;
+  const operations = clients.reduce((sum, client) => sum + client.operations, 0);
+  const depths = clients.map((client) => client.depth).join(" ");
+  const clocks = machines.map(
+    ({ clockRate, skewMs }) => `×${clockRate}${skewMs === 0 ? "" : ` ${skewMs} ms off`}`,
+  );
+  const disks = machines.map(({ writeMsMin, writeMsMax }) => `${writeMsMin}..${writeMsMax}`);
+  return [
+    `world: ${machines.length} nodes, ${clients.length} clients (depth ${depths}), ${operations} operations on ${plan.keys} keys`,
+    `  network: ${weather.latencyMsMin}..${weather.latencyMsMax} ms, of 1000 frames ${weather.lossPerMille} lost, ` +
+      `${weather.duplicatePerMille} twice, ${weather.delayPerMille} late by up to ${weather.delayMsMax} ms` +
+      `${weather.isChopped ? ", in pieces" : ""}`,
+    `  clocks: ${clocks.join(", ")}; writes ms: ${disks.join(", ")}`,
+    `  limits: memtable ${limits.memtableBytes}, segment ${limits.segmentBytes}, uncommitted ${limits.uncommittedBytes} bytes; ` +
+      `values up to ${plan.valueBytesMax}`,
+    `  timings: tick ${timings.tickMs}, heartbeat ${timings.heartbeatMs}, election ${timings.electionMinMs}..` +
+      `${timings.electionMaxMs}, disk stall ${timings.diskStallMs} ms`,
+    `  survivors: ${plan.survivors.map((place) => `n${place + 1}`).join(" ")}` +
+      `${plan.isFormationDisturbed ? "; disturbed while it is formed" : ""}`,
+    ...plan.incidents.map((incident) => `  ${describeIncident(incident)}`),
+  ];
+}
+
+export function describeIncident(incident: Incident): string {
+  const { atMs, kind, ...rest } = incident;
+  const details = Object.entries(rest).map(([name, value]) => {
+    if (name === "target" && typeof value === "number") return `n${value + 1}`;
+    if (name === "target") return String(value);
+    return `${name} ${Array.isArray(value) ? value.map((place) => `n${place + 1}`).join("+") : value}`;
+  });
+  return `at ${atMs} ms ${kind} ${details.join(", ")}`;
+}

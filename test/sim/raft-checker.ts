@@ -1,0 +1,367 @@
+import { assert } from "../../src/lib/assert.ts";
+import { crc32 } from "../../src/lib/checksum.ts";
+import { describeEntry, describeId, describeMessage } from "../../src/raft/describe.ts";
+import { checkProgress, checkState, checkStep } from "../../src/raft/invariants.ts";
+import type { Raft, RaftState } from "../../src/raft/raft.ts";
+import type { Entry, Index, Message, NodeId, ReadState, Term, Write } from "../../src/raft/types.ts";
+import { DurableLog } from "./durable-log.ts";
+
+/** One life of one node's core. */
+interface Life {
+  readonly id: NodeId;
+  before: RaftState;
+  ticks: number;
+  /** By peer: the tick at which it last answered this node in its term. */
+  readonly heardAt: Map<NodeId, number>;
+  ledFromTick: number;
+  /** As a leader: what it knew each follower to have. */
+  readonly matches: Map<NodeId, Index>;
+  /** By the context of a read: all that was decided when it was asked for. */
+  readonly reads: Map<number, Index>;
+}
+
+const kinds: readonly Entry["kind"][] = ["noop", "command", "config"];
+
+/**
+ * Sees the cores of all nodes at every step, and every message as it leaves. Checks the rules of one node, and the
+ * properties of the paper's figure 3 that only an observer of all can check, each by a record of what must never
+ * change: also across crashes, after which a node has to remember what it vouched for.
+ */
+export class RaftChecker {
+  readonly #electionTicksMin: number;
+  readonly #lives = new Map<Raft, Life>();
+  readonly #disks = new Map<NodeId, DurableLog>();
+  readonly #current = new Map<NodeId, Raft>();
+  /** Who votes: all that the first entry names, which is as many as were ever seen by it. */
+  readonly #votersCount: number;
+  /** Election safety. */
+  readonly #leaders = new Map<Term, NodeId>();
+  /** One vote per voter and term: `voter term` to candidate. */
+  readonly #votes = new Map<string, NodeId>();
+  /** Who forecast a vote: `candidate term` to voters. */
+  readonly #forecasts = new Map<string, Set<NodeId>>();
+  /** Log matching by induction: `index term` to a hash of the entry and the term before it. */
+  readonly #entries = new Map<string, number>();
+  /** The one history, from index 1 on. */
+  readonly #decided: { readonly term: Term; readonly hash: number }[] = [];
+
+  constructor(votersCount: number, electionTicksMin: number) {
+    this.#votersCount = votersCount;
+    this.#electionTicksMin = electionTicksMin;
+  }
+
+  /** How much is decided. */
+  get decidedIndex(): Index {
+    return this.#decided.length;
+  }
+
+  /** The highest term that had a leader. */
+  get leadersCount(): number {
+    return this.#leaders.size;
+  }
+
+  /** The core of a node's present or last life. */
+  coreOf(id: NodeId): Raft | undefined {
+    return this.#current.get(id);
+  }
+
+  get ids(): NodeId[] {
+    return [...this.#current.keys()];
+  }
+
+  ticked(raft: Raft): void {
+    const life = this.#lifeOf(raft);
+    life.ticks++;
+  }
+
+  stepped(raft: Raft): void {
+    const life = this.#lifeOf(raft);
+    const { before } = life;
+    const state = raft.getState();
+    checkState(state);
+    checkStep(before, state);
+    if (state.role === "leader") {
+      checkProgress(state, raft.progress);
+      if (before.role !== "leader" || before.term !== state.term) this.#elected(raft, life, state);
+      this.#checkContact(life);
+      this.#checkMatches(raft, life);
+    }
+    if (state.role === "candidate" && (before.role !== "candidate" || before.term !== state.term))
+      this.#checkForecast(state);
+    if (state.durable !== before.durable) this.#checkDurable(raft, state);
+    if (state.commit > before.commit) this.#checkCommits(raft, state, before.commit);
+    life.before = state;
+  }
+
+  heard(raft: Raft, message: Message): void {
+    const life = this.#lifeOf(raft);
+    const isAnswer = message.kind === "append-entries-reply" || message.kind === "heartbeat-reply";
+    if (isAnswer && message.term === life.before.term) life.heardAt.set(message.from, life.ticks);
+  }
+
+  /** Messages that vouch for a node's state leave only when its disk holds that state. */
+  sent(raft: Raft, messages: readonly Message[]): void {
+    const { id } = this.#lifeOf(raft);
+    const disk = this.#diskOf(id);
+    for (const message of messages) {
+      const holds = (ok: boolean, why: string) => {
+        if (!ok) assert(false, `${why}: ${describeMessage(message)}, its disk has ${disk.describe()}`);
+      };
+      holds(message.from === id && message.to !== id, "a node speaks for itself, to others");
+      switch (message.kind) {
+        case "request-vote":
+          if (!message.preVote) {
+            holds(disk.hasVote(message.term, id), "a campaign's own vote is durable first");
+            this.#voted(id, message.term, id, message);
+          }
+          break;
+        case "request-vote-reply":
+          if (message.granted) this.#granted(disk, message, holds);
+          break;
+        case "append-entries":
+          this.#checkEntries(message.prev.term, message.entries);
+          break;
+        case "append-entries-reply":
+          // A refusal vouches for nothing.
+          if (!message.accepted) break;
+          holds(disk.term >= message.term, "the term of an acceptance is durable first");
+          holds(disk.lastIndex >= message.index, "what is accepted is durable first");
+          break;
+        default:
+      }
+    }
+  }
+
+  writeBegan(raft: Raft, write: Write): void {
+    this.#diskOf(this.#lifeOf(raft).id).began(write);
+  }
+
+  writeEnded(raft: Raft): void {
+    this.#diskOf(this.#lifeOf(raft).id).ended();
+  }
+
+  readAsked(raft: Raft, context: number): void {
+    this.#lifeOf(raft).reads.set(context, this.decidedIndex);
+  }
+
+  /** A linearizable read sees everything that anybody knew to be committed when it was asked for (thesis 6.4). */
+  readsConfirmed(raft: Raft, reads: readonly ReadState[]): void {
+    const life = this.#lifeOf(raft);
+    for (const { context, index } of reads) {
+      const wanted = life.reads.get(context);
+      assert(wanted !== undefined, `${life.id} answers read ${context} once, where it was asked`);
+      assert(
+        index >= wanted,
+        `read ${context} at ${life.id} sees entry ${index}, and ${wanted} was committed before it`,
+      );
+      life.reads.delete(context);
+    }
+  }
+
+  /** Entries that are handed to a state machine. */
+  committed(raft: Raft, entries: readonly Entry[]): void {
+    const { id, before } = this.#lifeOf(raft);
+    let index = before.applied;
+    for (const entry of entries) {
+      assert(entry.index === ++index, `${id} applies in order, each entry once: ${describeEntry(entry)}`);
+      const decided = this.#decided[index - 1];
+      assert(decided !== undefined, `${id} applies only what is decided: ${describeEntry(entry)}`);
+      if (decided.term !== entry.term || decided.hash !== hashOf(entry))
+        assert(false, `${id} applies ${describeEntry(entry)}, decided in term ${decided.term} was another`);
+    }
+    this.stepped(raft);
+  }
+
+  /** A new life of a node begins, and its former one is over. */
+  born(raft: Raft): void {
+    const state = raft.getState();
+    const { id } = state;
+    assert(state.role === "follower", "a node starts as a follower");
+    const former = this.#current.get(id);
+    if (former !== undefined) this.#lives.delete(former);
+    // The commit that its disk remembers is checked like one that it learns.
+    const before = { ...state, commit: state.applied };
+    const heardAt = new Map<NodeId, number>();
+    this.#lives.set(raft, {
+      id,
+      before,
+      ticks: 0,
+      heardAt,
+      ledFromTick: 0,
+      matches: new Map(),
+      reads: new Map(),
+    });
+    this.#current.set(id, raft);
+    this.#diskOf(id).recovered(raft, state);
+  }
+
+  #lifeOf(raft: Raft): Life {
+    const life = this.#lives.get(raft);
+    assert(life !== undefined, "a core is seen before it is called");
+    return life;
+  }
+
+  #diskOf(id: NodeId): DurableLog {
+    let disk = this.#disks.get(id);
+    if (disk === undefined) {
+      disk = new DurableLog(id);
+      this.#disks.set(id, disk);
+    }
+    return disk;
+  }
+
+  #granted(
+    disk: DurableLog,
+    message: Extract<Message, { kind: "request-vote-reply" }>,
+    holds: (ok: boolean, why: string) => void,
+  ): void {
+    const { from, to, term } = message;
+    if (message.preVote) {
+      const key = `${to} ${term}`;
+      const voters = this.#forecasts.get(key);
+      if (voters === undefined) this.#forecasts.set(key, new Set([from]));
+      else voters.add(from);
+      return;
+    }
+    holds(disk.hasVote(term, to), "a vote is durable first");
+    this.#voted(from, term, to, message);
+  }
+
+  #voted(voter: NodeId, term: Term, candidate: NodeId, message: Message): void {
+    const key = `${voter} ${term}`;
+    const other = this.#votes.get(key);
+    if (other !== undefined && other !== candidate)
+      assert(
+        false,
+        `one vote per term, also across restarts; it went to ${other}: ${describeMessage(message)}`,
+      );
+    this.#votes.set(key, candidate);
+  }
+
+  #elected(raft: Raft, life: Life, state: RaftState): void {
+    const { id, term } = state;
+    const other = this.#leaders.get(term);
+    assert(other === undefined || other === id, `one leader per term: ${id} and ${other} in ${term}`);
+    this.#leaders.set(term, id);
+    let votes = 0;
+    for (const voter of this.#disks.keys()) if (this.#votes.get(`${voter} ${term}`) === id) votes++;
+    // Its own vote counts when it is durable, and nobody else need have heard of it.
+    if (!this.#votes.has(`${id} ${term}`) && this.#diskOf(id).hasVote(term, id)) votes++;
+    assert(this.#isMajority(votes), `${id} leads term ${term} with ${votes} votes`);
+    life.ledFromTick = life.ticks;
+    life.heardAt.clear();
+    life.matches.clear();
+    // Leader completeness; by log matching the last decided entry stands for all before it.
+    const index = this.#decided.length;
+    if (index === 0 || index < state.firstIndex) return;
+    const last = raft.entries(index, 0)[0];
+    const has = last !== undefined && last.term === this.#decided[index - 1]!.term;
+    assert(
+      has,
+      `${id} leads term ${term} without entry ${index}, which is decided; its log ends at ${describeId(state.last)}`,
+    );
+  }
+
+  /** CheckQuorum: a leader that no quorum has answered for two election timeouts has stepped down (thesis 6.2). */
+  #checkContact(life: Life): void {
+    const since = life.ticks - 2 * this.#electionTicksMin - 1;
+    if (life.ledFromTick > since) return;
+    let count = 1;
+    for (const tick of life.heardAt.values()) if (tick >= since) count++;
+    assert(
+      this.#isMajority(count),
+      `${life.id} leads term ${life.before.term} though no quorum has answered for two election timeouts`,
+    );
+  }
+
+  /** A node does not take for durable what its disk has not been given. */
+  #checkDurable(raft: Raft, state: RaftState): void {
+    const { durable, firstIndex, id } = state;
+    if (durable < firstIndex) return;
+    const entry = raft.entries(durable, 0)[0]!;
+    const disk = this.#diskOf(id);
+    if (!disk.has(entry))
+      assert(false, `${id} takes ${describeId(entry)} for durable, its disk has ${disk.describe()}`);
+  }
+
+  #checkMatches(raft: Raft, life: Life): void {
+    for (const [peer, { match }] of raft.progress) {
+      const before = life.matches.get(peer) ?? 0;
+      assert(match >= before, `${life.id} knew that ${peer} has entry ${before}, and now only ${match}`);
+      if (match > before) life.matches.set(peer, match);
+    }
+  }
+
+  /** PreVote: nobody raises its term without the forecast of a quorum (thesis 9.6). */
+  #checkForecast(state: RaftState): void {
+    const count = 1 + (this.#forecasts.get(`${state.id} ${state.term}`)?.size ?? 0);
+    assert(
+      this.#isMajority(count),
+      `${state.id} campaigns in term ${state.term} with ${count} forecasts of a vote`,
+    );
+  }
+
+  #checkEntries(termBefore: Term, entries: readonly Entry[]): void {
+    let before = termBefore;
+    let index = entries[0]?.index ?? 0;
+    for (const entry of entries) {
+      assert(entry.index === index++, "the entries of a message are contiguous");
+      const key = `${entry.index} ${entry.term}`;
+      const hash = crc32(entry.data, before * 4 + kinds.indexOf(entry.kind));
+      const known = this.#entries.get(key);
+      assert(
+        known === undefined || known === hash,
+        `logs that have ${describeEntry(entry)} are equal up to it`,
+      );
+      if (known === undefined) this.#entries.set(key, hash);
+      before = entry.term;
+    }
+  }
+
+  #checkCommits(raft: Raft, state: RaftState, commitBefore: Index): void {
+    let index = Math.max(commitBefore + 1, state.firstIndex);
+    while (index <= state.commit) {
+      for (const entry of raft.entries(index, 1 << 20)) {
+        if (entry.index > state.commit) break;
+        this.#checkCommit(state, entry);
+        index++;
+      }
+    }
+    if (state.role !== "leader") return;
+    const { term } = this.#decided[state.commit - 1]!;
+    assert(
+      term === state.term,
+      `a leader of term ${state.term} commits by counting only its own entries (5.4.2)`,
+    );
+  }
+
+  #checkCommit(state: RaftState, entry: Entry): void {
+    const decided = this.#decided[entry.index - 1];
+    if (decided !== undefined) {
+      if (decided.term !== entry.term || decided.hash !== hashOf(entry))
+        assert(
+          false,
+          `${state.id} commits ${describeEntry(entry)}, decided in term ${decided.term} was another`,
+        );
+      return;
+    }
+    assert(this.#decided.length === entry.index - 1, "entries are decided in order");
+    this.#decided.push({ term: entry.term, hash: hashOf(entry) });
+    // The first entry is put into every log when the cluster is formed, and needs no leader.
+    if (entry.index === 1) return;
+    let held = 0;
+    for (const disk of this.#disks.values()) if (disk.has(entry)) held++;
+    assert(
+      this.#isMajority(held),
+      `${describeEntry(entry)} is committed by ${state.id} and durable on ${held} of ${this.#votersCount} nodes`,
+    );
+  }
+
+  #isMajority(count: number): boolean {
+    return count > this.#votersCount / 2;
+  }
+}
+
+function hashOf(entry: Entry): number {
+  return crc32(entry.data, entry.term * 4 + kinds.indexOf(entry.kind));
+}

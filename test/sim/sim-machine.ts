@@ -1,0 +1,161 @@
+import { defaultLimits, type ServerConfig } from "../../src/config/config.ts";
+import type { Env } from "../../src/env/env.ts";
+import type { Prng } from "../../src/env/prng.ts";
+import type { Address } from "../../src/lib/address.ts";
+import { KvraftError } from "../../src/lib/error.ts";
+import { KVServer } from "../../src/server/kv-server.ts";
+import type { Fate, MachinePlan, Plan } from "./plan.ts";
+import { SimDisk } from "./sim-disk.ts";
+import type { SimNet } from "./sim-net.ts";
+import { SimProcess } from "./sim-process.ts";
+import { SimTables } from "./sim-tables.ts";
+import type { Timeline } from "./timeline.ts";
+import type { Trace } from "./trace.ts";
+
+/** Told when a process has ended by itself, with its failure, or as it was asked to. */
+export type Ended = (machine: SimMachine, failure: KvraftError | undefined) => void;
+
+export const dataDir = "data";
+
+/** One server's machine: its disk and its clock outlive the processes on it. */
+export class SimMachine {
+  readonly place: number;
+  readonly name: string;
+  readonly disk: SimDisk;
+  readonly weather: { writeMsMin: number; writeMsMax: number; syncMsMin: number; syncMsMax: number } & {
+    isHung: boolean;
+    isFull: boolean;
+    failSyncs: boolean;
+  };
+  readonly plan: MachinePlan;
+  skewMs: number;
+  /** Somebody wants it to be down until they start it again. */
+  isHeldDown = false;
+  /** Its data is damaged beyond what it can repair by itself: an operator would replace it. */
+  isBroken = false;
+  /** Its disk was made to fail, or to be full, so that its process may end by itself. */
+  mayFail = false;
+  isDamaged = false;
+  process: SimProcess | undefined;
+  server: KVServer | undefined;
+  readonly #world: {
+    readonly timeline: Timeline;
+    readonly net: SimNet;
+    readonly trace: Trace;
+    readonly plan: Plan;
+  };
+  readonly #prng: Prng;
+  readonly #ended: Ended;
+
+  constructor(
+    world: { readonly timeline: Timeline; readonly net: SimNet; readonly trace: Trace; readonly plan: Plan },
+    place: number,
+    prng: Prng,
+    ended: Ended,
+  ) {
+    this.#world = world;
+    this.place = place;
+    this.name = `n${place + 1}`;
+    this.plan = world.plan.machines[place]!;
+    this.skewMs = this.plan.skewMs;
+    this.#prng = prng;
+    this.#ended = ended;
+    const { writeMsMin, writeMsMax, syncMsMax } = this.plan;
+    this.weather = {
+      writeMsMin,
+      writeMsMax,
+      syncMsMin: 0.1,
+      syncMsMax,
+      isHung: false,
+      isFull: false,
+      failSyncs: false,
+    };
+    this.disk = new SimDisk(world.timeline, prng.fork(), this.weather);
+  }
+
+  get isUp(): boolean {
+    return this.server !== undefined;
+  }
+
+  get isLeader(): boolean {
+    return this.server?.isLeader === true;
+  }
+
+  /** Starts the process, unless it runs or may not. */
+  start(): void {
+    if (this.isUp || this.isHeldDown || this.isBroken) return;
+    const { timeline, net, trace } = this.#world;
+    const { clockRate } = this.plan;
+    const process = new SimProcess(timeline, { name: this.name, clockRate, skewMs: this.skewMs });
+    this.process = process;
+    const disk = this.disk.of(process);
+    const env: Env = {
+      clock: process,
+      net: net.of(process, this.name),
+      disk,
+      tables: new SimTables(disk),
+      random32: () => this.#prng.u32(),
+    };
+    trace.add(`${this.name} starts`);
+    try {
+      const log = (level: string, line: string) => trace.add(`${this.name} ${level}: ${line}`);
+      const server = KVServer.start(this.#config(), { env, log });
+      this.server = server;
+      void server.stopped.then((failure) => this.#stopped(server, failure));
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#died("reset");
+      this.#ended(this, error);
+    }
+  }
+
+  /** Ends the process as SIGTERM does; what it does after it is its own affair. */
+  stop(): void {
+    void this.server?.stop();
+  }
+
+  /** Ends the process as kill -9 does: its system lives on. */
+  kill(): void {
+    if (this.process?.isAlive !== true) return;
+    this.#world.trace.add(`${this.name} is killed`);
+    this.disk.killed(this.process);
+    this.#died("reset");
+  }
+
+  /** Ends the process and its system. */
+  cutPower(fate: Fate, isTold: boolean): void {
+    this.#world.trace.add(`${this.name} loses power, what was not synced is ${fate}`);
+    if (this.process?.isAlive === true) this.#died(isTold ? "reset" : "silent");
+    this.disk.powerCut(fate);
+  }
+
+  #died(how: "reset" | "silent"): void {
+    const { process } = this;
+    this.process = undefined;
+    this.server = undefined;
+    if (process === undefined) return;
+    process.die();
+    this.#world.net.died(process, this.name, how);
+  }
+
+  #stopped(server: KVServer, failure: KvraftError | undefined): void {
+    if (this.server !== server) return;
+    const { trace } = this.#world;
+    trace.add(`${this.name} has ended${failure === undefined ? "" : `: ${failure.code} ${failure.message}`}`);
+    if (this.process !== undefined) this.disk.killed(this.process);
+    this.#died("reset");
+    this.#ended(this, failure);
+  }
+
+  #config(): ServerConfig {
+    const { timings, limits, machines } = this.#world.plan;
+    return {
+      me: this.place,
+      servers: machines.map((_, place): Address => ({ host: `n${place + 1}`, port: 5001 })),
+      dataDir,
+      timings,
+      limits: { ...defaultLimits, ...limits, valueBytes: 16 * 1024, keyBytes: 256 },
+      logLevel: "info",
+    };
+  }
+}
