@@ -9,10 +9,10 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: FORCE help build run test unit e2e check format bench clean
+.PHONY: FORCE help build run test unit e2e sim canaries fuzz chaos check format bench clean
 
 help: ## List these targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(STAMP): package.json package-lock.json
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error; \
@@ -42,11 +42,23 @@ run: dist/kvraft ## Build, start a three-node cluster on this machine, and open 
 
 test: check unit e2e ## Everything that must pass: check, unit, e2e
 
-unit: $(STAMP) ## Tests of the parts, in process
-	$(BUN) test --timeout 30000 test --path-ignore-patterns 'test/e2e/**'
+unit: $(STAMP) ## Tests of the parts, in process, and the simulator with its canaries
+	$(BUN) test --timeout 30000 test --path-ignore-patterns 'test/{e2e,chaos}/**'
 
 e2e: dist/kvraft ## Tests of the built binary: kill -9, damage, the README's commands
-	$(BUN) test --timeout 120000 test/e2e
+	$(BUN) test --timeout 120000 test/e2e test/chaos
+
+sim: $(STAMP) ## Random worlds in virtual time: RUNS=100, or SEED=n with TRACE=1, SHRINK=1
+	@$(BUN) test/sim/main.ts
+
+canaries: $(STAMP) ## How many seeds the simulator needs to find each deliberate fault; rewrites its table
+	@$(BUN) test/sim/canary-table.ts
+
+fuzz: $(STAMP) ## Random bytes into everything that reads bytes: SECONDS=60 for each target, TARGET=name for one
+	@$(BUN) test/fuzz/main.ts $(TARGET) --seconds $(or $(SECONDS),60)
+
+chaos: dist/kvraft ## The built binary through kill -9, pauses, partitions, full disks: MINUTES=10, SEED=n, NODES=3, HISTORY=file
+	@$(BUN) test/chaos/main.ts
 
 check: $(STAMP) ## Types, lint and format
 	$(BUN) check
@@ -56,6 +68,8 @@ format: $(STAMP) ## Rewrite the sources in the house format
 	$(BIOME) check --write
 
 bench: dist/kvraft ## Throughput and latency of three nodes with sync on, beside Redis where it is installed
+	$(BUN) test/bench/simulation.ts
+	$(BUN) test/bench/linearizability.ts
 	$(BUN) test/bench/main.ts
 
 clean: ## Remove what was built and installed
