@@ -1,6 +1,5 @@
 import { messageOf } from "../../src/lib/error.ts";
 import type { Plan } from "./plan.ts";
-import { isPowerCut } from "./sim-disk.ts";
 import { Simulation } from "./simulation.ts";
 
 /** What became of one run. */
@@ -23,7 +22,7 @@ export interface Report {
 /** What a promise threw and nobody caught belongs to the run that was under way. */
 let rejection: unknown;
 process.on("unhandledRejection", (error) => {
-  if (!isPowerCut(error)) rejection ??= error;
+  rejection ??= error;
 });
 
 /** Runs a world to its end; whatever it throws is the reason of its failure. `onLine` is told every event. */

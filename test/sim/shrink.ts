@@ -63,12 +63,11 @@ function calmer(plan: Plan): Partial<Plan>[] {
 async function fewerOperations(best: () => Plan, isStillRed: IsStillRed): Promise<void> {
   for (let count = best().clients.length - 1; count >= 1; count--)
     if (!(await isStillRed({ ...best(), clients: best().clients.slice(0, count) }))) break;
-  for (let tries = 0; tries < 6; tries++) {
+  while (best().clients.some(({ operations }) => operations > 1)) {
     const clients = best().clients.map((client) => ({
       ...client,
       operations: Math.ceil(client.operations / 2),
     }));
-    if (clients.every(({ operations }) => operations <= 1)) return;
     if (!(await isStillRed({ ...best(), clients }))) return;
   }
 }

@@ -27,14 +27,14 @@ export interface DiskWeather {
 /** A hung write looks so often whether it may end. */
 const hungPollMs = 10;
 
-/** Thrown by the operation at which the machine stops; nothing of that operation has happened. */
-export class PowerCut extends Error {
-  override readonly name = "PowerCut";
-}
-
-/** A process that loses power in the middle of something takes it to nobody. */
-export function isPowerCut(error: unknown): boolean {
-  return error instanceof PowerCut || (error instanceof Error && error.cause instanceof PowerCut);
+/**
+ * Thrown by the operation at which the machine stops, and by all later ones of that process; nothing of them has happened. To the
+ * process it is one more failure of the disk: whatever it makes of it, nobody hears of it any more.
+ */
+export class PowerCut extends KvraftError {
+  constructor(text: string) {
+    super("IO_ERROR", text);
+  }
 }
 
 type NameChange = (names: Map<string, SimFile>) => void;

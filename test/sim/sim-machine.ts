@@ -5,7 +5,7 @@ import type { Address } from "../../src/lib/address.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { KVServer } from "../../src/server/kv-server.ts";
 import type { Fate, MachinePlan, Plan } from "./plan.ts";
-import { SimDisk } from "./sim-disk.ts";
+import { PowerCut, SimDisk } from "./sim-disk.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
 import { SimTables } from "./sim-tables.ts";
@@ -103,6 +103,7 @@ export class SimMachine {
       this.server = server;
       void server.stopped.then((failure) => this.#stopped(server, failure));
     } catch (error) {
+      if (error instanceof PowerCut) return;
       if (!(error instanceof KvraftError)) throw error;
       this.#died("reset");
       this.#ended(this, error);

@@ -14,7 +14,7 @@ import { type Observer, observe } from "./observe.ts";
 import type { Plan } from "./plan.ts";
 import { RaftChecker } from "./raft-checker.ts";
 import { SimClient } from "./sim-client.ts";
-import { isPowerCut } from "./sim-disk.ts";
+import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
 import { type NetWeather, SimNet } from "./sim-net.ts";
 import { StateChecker } from "./state-checker.ts";
@@ -216,7 +216,7 @@ export class Simulation implements Observer {
     try {
       return this.timeline.runNext();
     } catch (error) {
-      if (!isPowerCut(error)) throw error;
+      if (!(error instanceof PowerCut)) throw error;
       return true;
     }
   }
