@@ -43,7 +43,7 @@ export class RaftChecker {
   /** Log matching by induction: `index term` to a hash of the entry and the term before it. */
   readonly #entries = new Map<string, number>();
   /** The one history, from index 1 on. */
-  readonly #decided: { readonly term: Term; readonly hash: number }[] = [];
+  readonly #decided: { readonly term: Term; readonly hash: number; readonly committedIn: Term }[] = [];
 
   constructor(votersCount: number, electionTicksMin: number) {
     this.#votersCount = votersCount;
@@ -251,8 +251,10 @@ export class RaftChecker {
     life.ledFromTick = life.ticks;
     life.heardAt.clear();
     life.matches.clear();
-    // Leader completeness; by log matching the last decided entry stands for all before it.
-    const index = this.#decided.length;
+    // Leader completeness; by log matching the last decided entry stands for all before it. A node that slept may still win a
+    // term that is over, without what was committed in later ones.
+    let index = this.#decided.length;
+    while (index > 0 && this.#decided[index - 1]!.committedIn > term) index--;
     if (index === 0 || index < state.firstIndex) return;
     const last = raft.entries(index, 0)[0];
     const has = last !== undefined && last.term === this.#decided[index - 1]!.term;
@@ -346,7 +348,7 @@ export class RaftChecker {
       return;
     }
     assert(this.#decided.length === entry.index - 1, "entries are decided in order");
-    this.#decided.push({ term: entry.term, hash: hashOf(entry) });
+    this.#decided.push({ term: entry.term, hash: hashOf(entry), committedIn: state.term });
     // The first entry is put into every log when the cluster is formed, and needs no leader.
     if (entry.index === 1) return;
     let held = 0;

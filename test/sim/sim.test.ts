@@ -11,6 +11,10 @@ import { shrink } from "./shrink.ts";
 /** Seeds that once failed, and by what they found. */
 const found: readonly (readonly [number, string])[] = [
   [187, "a client with short deadlines drives itself past a leader that is far away, again and again"],
+  [
+    260936047234668,
+    "a node that slept wins a term that is over, and may lack what later ones have committed",
+  ],
 ];
 
 async function mustPass(seed: number): Promise<Report> {
