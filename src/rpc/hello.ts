@@ -132,9 +132,13 @@ export function decodeHelloReply(input: ByteReader): HelloReply {
     keyBytesMax: input.u32(),
     valueBytesMax: input.u32(),
   };
+  if (reply.timeMs > timeMsMax) throw new DecodeError("the hello's answer has a time that no clock shows");
   const fields = readFields(input);
   return { ...reply, text: fields.text, leader: fields.leader };
 }
+
+/** The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole number. */
+const timeMsMax = 8_640_000_000_000_000;
 
 /** "KVRF" as a little-endian number. */
 const magic = 0x4652_564b;

@@ -97,6 +97,13 @@ test("every truncation of a hello and of an answer is refused", () => {
     }
 });
 
+test("a server's time that no clock shows is refused, since what is added to it would be no whole number", () => {
+  const latest = { ...reply, timeMs: 8_640_000_000_000_000 };
+  expect(decodeHelloReply(new ByteReader(replyBytes(latest))).timeMs).toBe(latest.timeMs);
+  for (const timeMs of [latest.timeMs + 1, Number.MAX_SAFE_INTEGER])
+    expect(() => decodeHelloReply(new ByteReader(replyBytes({ ...reply, timeMs })))).toThrow(DecodeError);
+});
+
 test("what is no hello is refused", () => {
   for (const hex of [
     "474554202f20485454502f312e310d0a00000000000000000000000000000000", // GET / HTTP/1.1
