@@ -138,7 +138,7 @@ export function decodeHelloReply(input: ByteReader): HelloReply {
 }
 
 /** The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole number. */
-const timeMsMax = 8_640_000_000_000_000;
+export const timeMsMax = 8_640_000_000_000_000;
 
 /** "KVRF" as a little-endian number. */
 const magic = 0x4652_564b;

@@ -8,7 +8,7 @@ import { type Bytes, emptyBytes } from "../../src/lib/bytes.ts";
 import { ByteWriter } from "../../src/lib/codec.ts";
 import type { Entry, EntryId, EntryKind, Message, NodeId } from "../../src/raft/types.ts";
 import { beginFrame, endFrame, type FrameKind } from "../../src/rpc/frame.ts";
-import type { Hello, HelloReply } from "../../src/rpc/hello.ts";
+import { type Hello, type HelloReply, timeMsMax } from "../../src/rpc/hello.ts";
 import { method } from "../../src/rpc/method.ts";
 import { printable } from "../../src/rpc/printable.ts";
 import type { Refusal } from "../../src/rpc/reply.ts";
@@ -55,7 +55,8 @@ export function randomHelloReply(prng: Prng): HelloReply {
     version: prng.int(0, 255),
     clusterId: randomId(prng),
     nodeId: randomId(prng),
-    timeMs: randomNumber(prng),
+    // A server's clock shows no later one; drawn now and then at the bound.
+    timeMs: Math.min(randomNumber(prng), timeMsMax),
     keyBytesMax: prng.u32(),
     valueBytesMax: prng.u32(),
     leader: prng.pick(["", "127.0.0.1:5001", "[::1]:5001"]),
