@@ -1,55 +1,35 @@
 import type { Bytes } from "../lib/bytes.ts";
 
-/** One version of one key in a sorted run. Order of rows: key ascending, then sequence descending. */
-export interface Row {
-  readonly key: Bytes;
-  readonly sequence: number;
-  /** An encoded record (leveldb/record.ts). */
-  readonly record: Bytes;
-}
-
-/** Sorted runs: immutable tables on disk. Failures are KvraftErrors (IO_ERROR, NO_SPACE, CORRUPTION). */
+/**
+ * Immutable files of numbered blocks: what a store's runs are made of. What the bytes of a block mean, and whether
+ * they
+ * are the right ones, is the store's business. Failures are KvraftErrors (IO_ERROR, NO_SPACE, CORRUPTION).
+ */
 export interface Tables {
-  /** Begins a run. A file that an interrupted build has left at the path is replaced. */
+  /** Begins a file. One that an interrupted build has left at the path is replaced. */
   begin(path: string): TableBuilder;
   open(path: string): Table;
 }
 
+/** Up to so many bytes of a block fit into one page of the file, beside what SQLite keeps there. */
+export const pageBlockBytes = 4056;
+
 /**
- * A run under construction. Its rows come in order; its name is durable only after Disk.syncFolder. After one of the
- * calls has thrown, or `done` got an error, only `abandon` may follow.
+ * A file under construction. Its name is durable only after Disk.syncFolder. After one of the calls has thrown, only
+ * `abandon` may follow.
  */
 export interface TableBuilder {
-  add(row: Row): void;
-  /**
-   * Completes the file, and syncs it beside the event loop: the content is durable when `done` runs without an
-   * error. Never calls `done` before returning.
-   */
-  finish(done: (error?: Error) => void): void;
-  /** The same at once: the content is durable when it returns. After `finish` it waits for no `done`, and none runs. */
-  finishNow(): void;
-  /** Lets go of the file, and removes it if that can be done; no `done` runs after it. Throws nothing. */
+  /** Adds the next block, the first of which has number 0. Its bytes are the caller's again when it returns. */
+  add(block: Bytes): void;
+  /** Completes the file: its content is durable when it returns. For a thread that may wait for the disk. */
+  finish(): void;
+  /** Lets go of the file, and removes it if that can be done. Throws nothing. */
   abandon(): void;
 }
 
-/** An open run. Reads hold no transaction and no lock. A row that is not as it was added is CORRUPTION, no answer. */
+/** An open file. Reads hold no transaction and no lock. */
 export interface Table {
-  /** The newest version of `key` at or below `sequence`, or undefined. The row's key may be the caller's own. */
-  get(key: Bytes, sequence: number): Row | undefined;
-  /** The versions of `key`, newest first, at or below `sequence`. */
-  versions(key: Bytes, sequence: number): Row[];
-  /** Up to `most` rows after the position in row order; from the first row without one. */
-  forward(after: Position | undefined, most: number): Row[];
-  /** Up to `most` rows before the position in reverse row order; from the last row without one. */
-  backward(before: Position | undefined, most: number): Row[];
+  /** The bytes of a block, in memory that is the caller's. CORRUPTION when the file has no such block. */
+  block(number: number): Bytes;
   close(): void;
-}
-
-/**
- * A place between rows: (key, sequence) need not exist. `sequence` Infinity stands before all versions of the key, -1
- * after them.
- */
-export interface Position {
-  readonly key: Bytes;
-  readonly sequence: number;
 }

@@ -1,22 +1,25 @@
 /**
  * A store with LevelDB's interface, synchronous, whose write-ahead log is its owner's: writes go to memory, a flush
  * makes them durable together with the place in the owner's log that they go up to, and a crash loses what was
- * written since. An owner with an event loop calls `seal`, and then `work` now and then; one that may stop for seconds
- * calls `flush`. Nobody else may write to the folder, and a lock file sees to it.
+ * written since. An owner with an event loop calls `seal` when `isFull`, and a worker does the rest beside it; one
+ * that may stop for seconds calls `flush`. Nobody else may write to the folder, and a lock file sees to it.
  */
 import type { DiskLock } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
+import { ChunkPool } from "./arena.ts";
+import { BlockCache } from "./block-cache.ts";
 import { lockPath } from "./folder-names.ts";
+import { hashKey } from "./key-hash.ts";
 import type { Applied } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
-import type { Version } from "./memtable-entry.ts";
 import { MergingIterator } from "./merging-iterator.ts";
-import { foldLife, type Life } from "./record.ts";
+import { approximateSize, propertyOf, type Range } from "./properties.ts";
+import { decodeRecord, foldLife, type Life, type StoredRecord, valueOfRecord } from "./record.ts";
 import type { Run } from "./run.ts";
-import { RunFolder, removeStore, type StoreEnv } from "./run-folder.ts";
-import { Upkeep } from "./upkeep.ts";
+import { createStore, RunFolder, removeStore, type StoreEnv, storeExists } from "./run-folder.ts";
+import { UpkeepThread } from "./upkeep-thread.ts";
 import { View } from "./view.ts";
 import type { WriteBatch } from "./write-batch.ts";
 
@@ -27,20 +30,33 @@ export interface LevelDBOptions {
   readonly errorIfExists?: boolean;
   /** From this many bytes in memory on, `isFull` asks for `seal` or `flush`. [16 MiB] */
   readonly memtableBytesMax?: number;
-  /** Runs are merged until there are at most so many: a read may look into each of them. [12] */
-  readonly runsMax?: number;
+  /** Blocks of rows that were read lately are kept up to so many bytes. [8 MiB] */
+  readonly cacheBytesMax?: number;
   /**
-   * For a store without an owner that has a log: a write that fills the memory flushes it, and so does `close`. A
-   * crash loses what was not flushed. [false]
+   * Files of runs have about this size: what a merge writes at once, and the space it takes for a while. [half of
+   * memtableBytesMax, at most 32 MiB]
+   */
+  readonly tableBytesMax?: number;
+  /** Runs are merged until there are at most so many: a read may look into each of them. [16] */
+  readonly runsMax?: number;
+  /** So many sequence numbers back reads of the past see what was there. [0: the present only] */
+  readonly historySequences?: number;
+  /**
+   * For a store without an owner that has a log: a write that fills the memory seals it, and waits when writes come
+   * faster than they can be stored; `close` flushes. A crash loses what was not flushed. [false]
    */
   readonly autoFlush?: boolean;
   /** Told what people may want to know, a line at a time. */
   readonly report?: (line: string) => void;
+  /** Told when the worker has failed: nothing more becomes durable. `seal` and `flush` throw it from then on. */
+  readonly failed?: (error: KvraftError) => void;
 }
 
 export interface ReadOptions {
   /** Read the state that the snapshot holds, instead of the present one. */
   readonly snapshot?: Snapshot;
+  /** Read what was there at this sequence number. COMPACTED when that is not kept any more. */
+  readonly sequence?: number;
 }
 
 /** A value and where it comes from. */
@@ -67,22 +83,40 @@ export class Snapshot {
   }
 }
 
-const defaultMemtableBytesMax = 16 * 1024 * 1024;
-const defaultRunsMax = 12;
-/** Rows of one slice of work: half a millisecond. */
-const sliceRowsMax = 128;
+/** A version of a key, from whatever layer. */
+interface FoundVersion {
+  readonly sequence: number;
+  readonly record: Bytes;
+}
+
+const mebibyte = 1024 * 1024;
+const defaults = {
+  memtableBytesMax: 16 * mebibyte,
+  cacheBytesMax: 8 * mebibyte,
+};
+const tableBytesMost = 32 * mebibyte;
+const defaultRunsMax = 16;
+/** Memtables that may wait to be stored, beside the one that is written to. */
+const sealedMax = 2;
+/** Bytes of writes between two pauses of a store that slows its writers down by itself. */
+const pauseEveryBytes = 256 * 1024;
+const pauseMsMax = 4;
 
 export class LevelDB {
-  readonly #runs: RunFolder;
-  readonly #upkeep: Upkeep;
+  readonly #upkeep: UpkeepThread;
+  readonly #cache: BlockCache;
+  readonly #pool: ChunkPool;
   readonly #lock: DiskLock;
   readonly #memtableBytesMax: number;
-  readonly #runsCrowd: number;
+  readonly #runsMax: number;
+  readonly #historySequences: number;
   readonly #autoFlush: boolean;
   readonly #views = new Set<View>();
   readonly #iterators = new Set<MergingIterator>();
-  #memtable = new Memtable();
+  #memtable: Memtable;
   #sequence: number;
+  #stalls = 0;
+  #pausedAtBytes = 0;
   #isClosed = false;
 
   /**
@@ -90,7 +124,7 @@ export class LevelDB {
    * or FORMAT when it cannot be believed, and then nothing in the folder was changed.
    */
   static open(env: StoreEnv, folder: string, options: LevelDBOptions = {}): LevelDB {
-    const exists = RunFolder.exists(env.disk, folder);
+    const exists = storeExists(env.disk, folder);
     if (!exists && options.createIfMissing !== true)
       throw new KvraftError(
         "NOT_FOUND",
@@ -101,8 +135,8 @@ export class LevelDB {
     env.disk.createFolder(folder);
     const lock = takeLock(env, folder);
     try {
-      if (!RunFolder.exists(env.disk, folder)) RunFolder.create(env, folder);
-      return new LevelDB(RunFolder.open(env, folder, options.report ?? (() => {})), lock, options);
+      if (!storeExists(env.disk, folder)) createStore(env.disk, folder);
+      return new LevelDB(env, folder, lock, options);
     } catch (error) {
       lock.release();
       throw error;
@@ -121,17 +155,29 @@ export class LevelDB {
     env.disk.remove(lockPath(folder));
   }
 
-  private constructor(runs: RunFolder, lock: DiskLock, options: LevelDBOptions) {
-    this.#runs = runs;
+  private constructor(env: StoreEnv, folder: string, lock: DiskLock, options: LevelDBOptions) {
+    const { memtableBytesMax, cacheBytesMax } = { ...defaults, ...options };
     this.#lock = lock;
-    this.#sequence = runs.sequence;
-    this.#memtableBytesMax = options.memtableBytesMax ?? defaultMemtableBytesMax;
-    const runsMax = options.runsMax ?? defaultRunsMax;
-    this.#runsCrowd = 2 * runsMax;
+    this.#memtableBytesMax = memtableBytesMax;
+    this.#historySequences = options.historySequences ?? 0;
     this.#autoFlush = options.autoFlush ?? false;
-    assert(this.#memtableBytesMax >= 0, "memtableBytesMax is a size");
-    assert(runsMax >= 1, "a store of one run at least");
-    this.#upkeep = new Upkeep(runs, runsMax);
+    this.#runsMax = options.runsMax ?? defaultRunsMax;
+    assert(memtableBytesMax >= 0, "memtableBytesMax is a size");
+    assert(this.#runsMax >= 1, "a store of one run at least");
+    this.#pool = new ChunkPool(2 * memtableBytesMax);
+    const cache = new BlockCache(cacheBytesMax);
+    this.#cache = cache;
+    const report = options.report ?? (() => {});
+    this.#upkeep = new UpkeepThread(env, (unneeded) => RunFolder.open(env, folder, cache, report, unneeded), {
+      folder,
+      report,
+      tableBytesMax: options.tableBytesMax ?? Math.min(memtableBytesMax / 2, tableBytesMost),
+      runsMax: this.#runsMax,
+      historySequences: this.#historySequences,
+      failed: options.failed ?? (() => {}),
+    });
+    this.#sequence = this.#upkeep.runs.manifest.sequence;
+    this.#memtable = this.#newMemtable();
   }
 
   /** The sequence number of the last write. */
@@ -141,70 +187,78 @@ export class LevelDB {
 
   /** The place in the owner's log up to which the content is durable. */
   get applied(): Applied {
-    return this.#runs.applied;
+    return this.#upkeep.runs.manifest.applied;
   }
 
   /** Whether it is time for `seal` or `flush`. Writes are taken all the same. */
   get isFull(): boolean {
-    return this.#memtable.bytes >= this.#memtableBytesMax;
+    return this.#memtable.bytes >= this.#memtableBytesMax || this.#memtable.isCrowded;
   }
 
-  /** Whether the memory holds twice what it should: a sealed memtable should not wait any longer. */
-  get isOverfull(): boolean {
-    return this.#memtable.bytes >= 2 * this.#memtableBytesMax;
+  /** Whether `seal` can take another memtable. */
+  get canSeal(): boolean {
+    return this.#upkeep.sealed.length < sealedMax;
   }
 
   /** Whether there is a sealed memtable whose content is not durable yet. */
   get isSealed(): boolean {
-    return this.#upkeep.sealed !== undefined;
+    return this.#upkeep.sealed.length > 0;
   }
 
-  /** Whether `work` would do something now. It is false while a file is synced, though work is left. */
-  get hasWork(): boolean {
-    return !this.#isClosed && this.#upkeep.hasWork;
+  /** What has made the worker stop, if it has. */
+  get failure(): KvraftError | undefined {
+    return this.#upkeep.failure;
   }
 
-  /** Whether writes come faster than the work behind them is done: it should get a larger share of the time. */
-  get isBehind(): boolean {
-    return (this.isSealed && this.isFull) || this.#runs.runs.length > this.#runsCrowd;
+  /**
+   * How much slower writes should come, from 0 (not at all) to 1 (none should, until this falls): they come faster
+   * than they
+   * are stored, and what waits takes memory; or faster than runs are merged.
+   */
+  get pressure(): number {
+    const full = Math.max(1, this.#memtableBytesMax);
+    const waiting = this.#memtable.bytes + this.#sealedBytes;
+    const memory = (waiting / full - (1 + sealedMax / 2)) / (sealedMax / 2);
+    const runs = (this.#upkeep.runs.runs.length - 3 * this.#runsMax) / (3 * this.#runsMax);
+    return Math.min(1, Math.max(0, memory, runs));
   }
 
   /** The value of a key, not to be written to, or undefined. */
   get(key: Bytes, options?: ReadOptions): Bytes | undefined {
     this.#checkOpen();
-    const view = viewOf(options);
-    const version = view === undefined ? this.#newest(key) : view.versions(key)[0];
-    if (version !== undefined) return version.isTombstone ? undefined : version.value();
-    for (const run of view?.runs ?? this.#runs.runs) {
-      const row = run.get(key);
-      if (row !== undefined) return run.value(row.record);
-    }
-    return undefined;
+    const version = this.#find(key, options);
+    return version === undefined ? undefined : valueOfRecord(version.record);
   }
 
   /** The value of a key with what is known about it, or undefined. Reads older versions too, until all is known. */
   getRecord(key: Bytes, options?: ReadOptions): KeyRecord | undefined {
     this.#checkOpen();
-    const view = viewOf(options);
-    const [version, sealed] = view === undefined ? this.#versions(key) : view.versions(key);
-    const runs = view?.runs ?? this.#runs.runs;
-    if (version === undefined) return recordInRuns(key, runs);
-    if (version.isTombstone) return undefined;
-    const life = wholeLife(key, sealed === undefined ? version : foldLife(version, sealed), runs);
-    return { value: version.value(), created: life.created, modified: version.sequence, count: life.count };
+    let newest: (StoredRecord & { sequence: number }) | undefined;
+    let life: Life | undefined;
+    for (const { sequence, record } of this.#versions(key, options)) {
+      const decoded = { ...decodeRecord(record), sequence };
+      if (newest === undefined) {
+        if (decoded.isTombstone) return undefined;
+        newest = decoded;
+        life = decoded;
+      } else life = foldLife(life!, decoded);
+      if (life!.isComplete) break;
+    }
+    if (newest === undefined) return undefined;
+    return { value: newest.value, created: life!.created, modified: newest.sequence, count: life!.count };
   }
 
   put(key: Bytes, value: Bytes, sequence = this.#sequence + 1): void {
     this.#beginWrite(sequence);
     this.#memtable.put(key, value, sequence);
-    this.#endWrite();
+    if (this.#autoFlush) this.#endWrite();
   }
 
   /** A key that is not there may be deleted too. */
   delete(key: Bytes, sequence = this.#sequence + 1): void {
     this.#beginWrite(sequence);
     this.#memtable.delete(key, sequence);
-    this.#endWrite();
+    if (this.#autoFlush) this.#endWrite();
   }
 
   /**
@@ -217,14 +271,18 @@ export class LevelDB {
       if (operation.kind === "put") this.#memtable.put(operation.key, operation.value, sequence);
       else this.#memtable.delete(operation.key, sequence);
     }
-    this.#endWrite();
+    if (this.#autoFlush) this.#endWrite();
   }
 
-  /** A cursor over the state of now, or over a snapshot's; see MergingIterator. Starts invalid. */
+  /**
+   * A cursor over the state of now, over a snapshot's or that of a sequence number; see MergingIterator. Starts
+   * invalid.
+   */
   newIterator(options?: ReadOptions): MergingIterator {
     this.#checkOpen();
+    const sequence = this.#sequenceOf(options);
     const view = viewOf(options)?.share() ?? this.#takeView();
-    const iterator = new MergingIterator(view, (closed) => this.#iterators.delete(closed));
+    const iterator = new MergingIterator(view, sequence, (closed) => this.#iterators.delete(closed));
     this.#iterators.add(iterator);
     return iterator;
   }
@@ -244,57 +302,91 @@ export class LevelDB {
   }
 
   /**
-   * Sets everything written so far aside for `work` to make it durable, and with it that the content goes up to
-   * `applied` of the owner's log. Requires that nothing is sealed. Costs next to nothing.
+   * Sets everything written so far aside for the worker to make it durable, and with it that the content goes up to
+   * `applied` of the owner's log. Requires `canSeal`. Costs next to nothing. Throws when the worker has failed;
+   * the store keeps
+   * answering from memory and its old runs then.
    */
   seal(applied: Applied): void {
     this.#checkOpen();
+    assert(this.canSeal, "only so many memtables are sealed at a time");
     assert(applied.index >= this.applied.index, "what is applied never goes back");
     this.#upkeep.seal({ memtable: this.#memtable, sequence: this.#sequence, applied });
-    this.#memtable = new Memtable();
+    this.#memtable = this.#newMemtable();
+    this.#pausedAtBytes = 0;
   }
 
-  /**
-   * Does one slice of the work that is due, about a millisecond of it: the flush of what is sealed comes first, then
-   * merges of runs. Returns whether more can be done now. When it throws, the store keeps answering from memory and
-   * its old runs, and every later call of `seal`, `work` and `flush` throws the same.
-   */
-  work(rowsMax = sliceRowsMax): boolean {
-    this.#checkOpen();
-    assert(rowsMax >= 1, "a slice of work has a row at least");
-    this.#upkeep.work(rowsMax);
-    return this.#upkeep.hasWork;
-  }
-
-  /** Makes what is sealed durable before it returns. Throws as `work` does. */
+  /** Makes what is sealed durable before it returns. Throws as `seal` does. */
   flushSealed(): void {
     this.#checkOpen();
-    this.#upkeep.flushNow();
+    this.#upkeep.finishFlushes();
   }
 
   /**
-   * Makes everything written so far durable before it returns, with `applied` as for `seal`; then merges runs while
-   * that is due. Throws as `work` does.
+   * Makes everything written so far durable before it returns, with `applied` as for `seal`. Throws as `seal`
+   * does.
    */
   flush(applied: Applied): void {
     this.flushSealed();
-    const known = this.applied;
+    const { applied: known, sequence } = this.#upkeep.runs.manifest;
     const isKnown = applied.index === known.index && applied.term === known.term;
-    if (!(this.#memtable.isEmpty && isKnown && this.#sequence === this.#runs.sequence)) {
-      this.seal(applied);
-      this.flushSealed();
-    }
-    this.#upkeep.mergeNow();
+    if (this.#memtable.isEmpty && isKnown && this.#sequence === sequence) return;
+    this.seal(applied);
+    this.flushSealed();
+  }
+
+  /**
+   * Makes one run of all runs, without garbage, and returns when that is done. LevelDB's `CompactRange`; that the
+   * range
+   * is within what is compacted is all that a range promises, so it is not asked for.
+   */
+  compactRange(): void {
+    this.#checkOpen();
+    if (this.#autoFlush) this.flush(this.applied);
+    this.#upkeep.compact();
+  }
+
+  /**
+   * Says that nobody writes much for now, so that more space is given back than while every write counts; or that
+   * somebody does.
+   */
+  rest(isResting: boolean): void {
+    this.#checkOpen();
+    if (this.failure === undefined) this.#upkeep.rest(isResting);
+  }
+
+  /**
+   * What LevelDB's `GetProperty` tells (`leveldb.stats` and so on), and `kvraft.` ones; undefined for a name that
+   * is none.
+   */
+  getProperty(name: string): string | undefined {
+    this.#checkOpen();
+    const { runs, sealed, work, spaceRatio, mergeDebtBytes } = this.#upkeep;
+    return propertyOf(name, {
+      runs,
+      memtableBytes: this.#memtable.bytes,
+      sealedBytes: this.#sealedBytes,
+      sealedCount: sealed.length,
+      cacheBytes: this.#cache.bytes,
+      pressure: this.pressure,
+      stalls: this.#stalls,
+      work,
+      spaceRatio,
+      mergeDebtBytes,
+    });
+  }
+
+  /** About how many bytes of files the keys of each range take. What is in memory only is not counted. */
+  approximateSizes(ranges: readonly Range[]): number[] {
+    this.#checkOpen();
+    return ranges.map((range) => approximateSize(this.#upkeep.runs.runs, range));
   }
 
   /** Closes snapshots and iterators too. Without autoFlush, what is not durable is gone from here. */
   close(): void {
     if (this.#isClosed) return;
     try {
-      if (this.#autoFlush) {
-        this.flushSealed();
-        this.flush(this.applied);
-      }
+      if (this.#autoFlush && this.failure === undefined) this.flush(this.applied);
     } finally {
       this.#closeAll();
     }
@@ -305,28 +397,72 @@ export class LevelDB {
     for (const iterator of [...this.#iterators]) iterator.close();
     for (const view of this.#views) view.release();
     this.#views.clear();
-    this.#upkeep.abandon();
-    this.#runs.close();
-    this.#lock.release();
+    // A worker that cannot be stopped may still change the folder: it stays locked while this process lives.
+    if (this.#upkeep.close()) this.#lock.release();
+  }
+
+  get #sealedBytes(): number {
+    return this.#upkeep.sealed.reduce((sum, { memtable }) => sum + memtable.bytes, 0);
+  }
+
+  #newMemtable(): Memtable {
+    return new Memtable(this.#pool, this.#historySequences > 0);
   }
 
   #takeView(): View {
-    const sealed = this.#upkeep.sealed;
-    const memtables = sealed === undefined ? [this.#memtable] : [this.#memtable, sealed.memtable];
-    return View.take(memtables, this.#runs.runs, this.#sequence);
+    const memtables = [this.#memtable, ...this.#upkeep.sealed.map(({ memtable }) => memtable)];
+    return View.take(memtables, this.#upkeep.runs.runs, this.#sequence);
   }
 
-  /** The newest version in memory. */
-  #newest(key: Bytes): Version | undefined {
-    return this.#memtable.newest(key) ?? this.#upkeep.sealed?.memtable.newest(key);
+  #find(key: Bytes, options: ReadOptions | undefined): FoundVersion | undefined {
+    if (options !== undefined) return this.#versions(key, options).next().value ?? undefined;
+    const own = versionIn(this.#memtable, key);
+    if (own !== undefined) return own;
+    for (const { memtable } of this.#upkeep.sealed) {
+      const version = versionIn(memtable, key);
+      if (version !== undefined) return version;
+    }
+    const hash = hashKey(key);
+    for (const run of this.#upkeep.runs.runs) {
+      const version = run.get(key, hash, Infinity);
+      if (version !== undefined) return version;
+    }
+    return undefined;
   }
 
-  /** The versions in memory, one per memtable that has the key, newest first. */
-  #versions(key: Bytes): Version[] {
-    const active = this.#memtable.newest(key);
-    const sealed = this.#upkeep.sealed?.memtable.newest(key);
-    if (active === undefined) return sealed === undefined ? [] : [sealed];
-    return sealed === undefined ? [active] : [active, sealed];
+  /** The newest version of the key in each layer, newest layer first. */
+  *#versions(key: Bytes, options: ReadOptions | undefined): IterableIterator<FoundVersion, undefined> {
+    const sequence = this.#sequenceOf(options);
+    const view = viewOf(options);
+    const memory = view?.memory ?? [
+      { memtable: this.#memtable, stamp: undefined },
+      ...this.#upkeep.sealed.map(({ memtable }) => ({ memtable, stamp: undefined })),
+    ];
+    for (const { memtable, stamp } of memory) {
+      const version = versionIn(memtable, key, stamp, sequence);
+      if (version !== undefined) yield version;
+    }
+    yield* versionsInRuns(view?.runs ?? this.#upkeep.runs.runs, key, sequence);
+  }
+
+  /** The sequence number of a read. Infinity for the newest that its view sees. */
+  #sequenceOf(options: ReadOptions | undefined): number {
+    const sequence = options?.sequence;
+    if (sequence === undefined) return Infinity;
+    const present = options?.snapshot?.sequence ?? this.#sequence;
+    const { historyFloor } = this.#upkeep.runs.manifest;
+    const floor = Math.max(historyFloor, this.#sequence - this.#historySequences);
+    if (sequence > present)
+      throw new KvraftError(
+        "INVALID_ARGUMENT",
+        `Cannot read at sequence number ${sequence}: the last one is ${present}`,
+      );
+    if (sequence < floor && sequence !== present)
+      throw new KvraftError(
+        "COMPACTED",
+        `Cannot read at sequence number ${sequence}: what was there before ${floor} is not kept any more`,
+      );
+    return sequence;
   }
 
   #beginWrite(sequence: number): void {
@@ -337,8 +473,17 @@ export class LevelDB {
     this.#memtable.beginWrite();
   }
 
+  /** Slows down smoothly whoever writes to a store that flushes by itself. */
   #endWrite(): void {
-    if (this.#autoFlush && this.isFull) this.flush(this.applied);
+    if (this.isFull) {
+      if (!this.canSeal) this.#stalls++;
+      while (!this.canSeal) this.#upkeep.pause(pauseMsMax);
+      this.seal(this.applied);
+    }
+    if (this.#memtable.bytes - this.#pausedAtBytes < pauseEveryBytes) return;
+    this.#pausedAtBytes = this.#memtable.bytes;
+    const { pressure } = this;
+    if (pressure > 0) this.#upkeep.pause(pressure * pauseMsMax);
   }
 
   #checkOpen(): void {
@@ -363,26 +508,21 @@ function viewOf(options: ReadOptions | undefined): View | undefined {
   return view;
 }
 
-/** The newest version in the runs, as far as the key is alive there. */
-function recordInRuns(key: Bytes, runs: readonly Run[]): KeyRecord | undefined {
-  for (let at = 0; at < runs.length; at++) {
-    const row = runs[at]!.get(key);
-    if (row === undefined) continue;
-    const record = runs[at]!.decode(row.record);
-    if (record.isTombstone) return undefined;
-    const life = wholeLife(key, record, runs.slice(at + 1));
-    return { value: record.value, created: life.created, modified: row.sequence, count: life.count };
-  }
-  return undefined;
+function versionIn(
+  memtable: Memtable,
+  key: Bytes,
+  stamp?: number,
+  sequence?: number,
+): FoundVersion | undefined {
+  const address = memtable.find(key, stamp, sequence);
+  if (address === -1) return undefined;
+  return { sequence: memtable.memory.sequence(address), record: memtable.record(address) };
 }
 
-/** Folds the older runs into a version's life until nothing is missing. */
-function wholeLife(key: Bytes, newest: Life, runs: readonly Run[]): Life {
-  let life = newest;
+function* versionsInRuns(runs: readonly Run[], key: Bytes, sequence: number): IterableIterator<FoundVersion> {
+  const hash = hashKey(key);
   for (const run of runs) {
-    if (life.isComplete) return life;
-    const row = run.get(key);
-    if (row !== undefined) life = foldLife(life, { ...run.decode(row.record), sequence: row.sequence });
+    const version = run.get(key, hash, sequence);
+    if (version !== undefined) yield version;
   }
-  return life;
 }

@@ -1,19 +1,22 @@
 /**
- * MANIFEST: which runs make up the store, and what they contain. Replaced as a whole, never changed in place.
+ * MANIFEST: which files make up the store, and what they contain. Replaced as a whole, never changed in place.
  *
  *     manifest = magic[8] format:u16 length:u32 checksum:u32 body[length]
  *     magic    = "kvraftMF"
- *     format   = 1
+ *     format   = 2
  *     checksum = CRC-32 of magic, format, length and body, seeded with 0x6d616e66
- *     body     = nextFile:varint sequence:varint appliedIndex:varint appliedTerm:varint
+ *     body     = nextNumber:varint sequence:varint appliedIndex:varint appliedTerm:varint historyFloor:varint
  *                runCount:varint run[runCount], newest first
- *     run      = number:varint rows:varint bytes:varint smallest:bytes largest:bytes
- *                sequenceMin:varint sequenceMax:varint
+ *                mergeCount:varint merge[mergeCount]
+ *     run      = id:varint partCount:varint part[partCount], ascending by key
+ *     part     = file isCut:u8 [from:bytes]
+ *     file     = number:varint rows:varint bytes:varint blocks:varint checksum:u32 smallest:bytes largest:bytes
+ *     merge    = inputCount:varint id:varint[inputCount] output:varint isBottom:u8
  *
  * Magic, format, length and checksum stay where they are in every format, so that a newer file is told from a damaged
- * one. Example, a store without runs that was created just now (next file 1, everything else 0):
+ * one. Example, a store without runs that was created just now (next number 1, everything else 0):
  *
- *     6B 76 72 61 66 74 4D 46  01 00  05 00 00 00  C0 47 B9 37  01 00 00 00 00
+ *     6B 76 72 61 66 74 4D 46  02 00  07 00 00 00  78 4F 4F 8B  01 00 00 00 00 00 00
  */
 import type { Disk } from "../env/disk.ts";
 import { replaceFile } from "../env/replace-file.ts";
@@ -30,29 +33,68 @@ export interface Applied {
   readonly term: number;
 }
 
-/** What is known of a run without opening it. A run has at least one row. */
-export interface RunFile {
+/** A file of a run: sorted rows, at least one. */
+export interface TableFile {
   readonly number: number;
   readonly rows: number;
   readonly bytes: number;
+  readonly blocks: number;
+  /** That of its footer, which covers those of all other blocks. */
+  readonly checksum: number;
   readonly smallest: Bytes;
   readonly largest: Bytes;
-  readonly sequenceMin: number;
-  readonly sequenceMax: number;
+}
+
+/** A file in a run. Rows below `from` do not belong to it any more: a merge has moved them. */
+export interface RunPart {
+  readonly file: TableFile;
+  readonly from: Bytes | undefined;
+}
+
+/**
+ * A sorted run: files whose ranges of keys follow each other. Empty only as the output of a merge that has just
+ * begun.
+ */
+export interface RunState {
+  readonly id: number;
+  readonly parts: readonly RunPart[];
+}
+
+/**
+ * A merge under way, from the smallest key up: what is done stands in the output, what is left in the inputs. The
+ * output stands
+ * behind its inputs in the list of runs.
+ */
+export interface MergeState {
+  /** Ids of neighbouring runs, newest first. */
+  readonly inputs: readonly number[];
+  readonly output: number;
+  /** Whether there was no older run when it began; then there never will be. */
+  readonly isBottom: boolean;
 }
 
 export interface Manifest {
-  /** Numbers from here on were never given to a run that a MANIFEST named. */
-  readonly nextFile: number;
+  /** Numbers of files and runs from here on were never in a MANIFEST. */
+  readonly nextNumber: number;
   readonly sequence: number;
   readonly applied: Applied;
+  /** Reads below this sequence number may miss what was there: it was not kept. */
+  readonly historyFloor: number;
   /** Newest first. */
-  readonly runs: readonly RunFile[];
+  readonly runs: readonly RunState[];
+  readonly merges: readonly MergeState[];
 }
 
-export const emptyManifest: Manifest = { nextFile: 1, sequence: 0, applied: { index: 0, term: 0 }, runs: [] };
+export const emptyManifest: Manifest = {
+  nextNumber: 1,
+  sequence: 0,
+  applied: { index: 0, term: 0 },
+  historyFloor: 0,
+  runs: [],
+  merges: [],
+};
 
-const manifestFormat = 1;
+export const manifestFormat = 2;
 const checksumSeed = 0x6d616e66;
 const magic = new Uint8Array([0x6b, 0x76, 0x72, 0x61, 0x66, 0x74, 0x4d, 0x46]);
 const checksumOffset = 14;
@@ -82,23 +124,39 @@ export function encodeManifest(manifest: Manifest): Bytes {
   writer.u16(manifestFormat);
   const lengthOffset = writer.skip(4);
   writer.skip(4);
-  writer.varint(manifest.nextFile);
+  writer.varint(manifest.nextNumber);
   writer.varint(manifest.sequence);
   writer.varint(manifest.applied.index);
   writer.varint(manifest.applied.term);
+  writer.varint(manifest.historyFloor);
   writer.varint(manifest.runs.length);
-  for (const run of manifest.runs) {
-    writer.varint(run.number);
-    writer.varint(run.rows);
-    writer.varint(run.bytes);
-    writer.bytes(run.smallest);
-    writer.bytes(run.largest);
-    writer.varint(run.sequenceMin);
-    writer.varint(run.sequenceMax);
+  for (const run of manifest.runs) encodeRun(writer, run);
+  writer.varint(manifest.merges.length);
+  for (const { inputs, output, isBottom } of manifest.merges) {
+    writer.varint(inputs.length);
+    for (const id of inputs) writer.varint(id);
+    writer.varint(output);
+    writer.u8(isBottom ? 1 : 0);
   }
   writer.setU32(lengthOffset, writer.length - headerBytes);
   writer.setU32(checksumOffset, checksumOf(writer.view()));
   return writer.take();
+}
+
+function encodeRun(writer: ByteWriter, { id, parts }: RunState): void {
+  writer.varint(id);
+  writer.varint(parts.length);
+  for (const { file, from } of parts) {
+    writer.varint(file.number);
+    writer.varint(file.rows);
+    writer.varint(file.bytes);
+    writer.varint(file.blocks);
+    writer.u32(file.checksum);
+    writer.bytes(file.smallest);
+    writer.bytes(file.largest);
+    writer.u8(from === undefined ? 0 : 1);
+    if (from !== undefined) writer.bytes(from);
+  }
 }
 
 /** Throws DecodeError for damage, and KvraftError FORMAT for a whole file of another format. */
@@ -122,28 +180,48 @@ export function decodeManifest(bytes: Bytes, path: string): Manifest {
 }
 
 function decodeBody(reader: ByteReader): Manifest {
-  const nextFile = reader.varint();
+  const nextNumber = reader.varint();
   const sequence = reader.varint();
   const applied = { index: reader.varint(), term: reader.varint() };
-  const runs: RunFile[] = [];
+  const historyFloor = reader.varint();
+  const runs: RunState[] = [];
   for (let count = reader.varint(); count > 0; count--) runs.push(decodeRun(reader));
+  const merges: MergeState[] = [];
+  for (let count = reader.varint(); count > 0; count--) merges.push(decodeMerge(reader));
   reader.end();
-  return { nextFile, sequence, applied, runs };
+  return { nextNumber, sequence, applied, historyFloor, runs, merges };
 }
 
-function decodeRun(reader: ByteReader): RunFile {
-  return {
-    number: reader.varint(),
-    rows: reader.varint(),
-    bytes: reader.varint(),
-    smallest: reader.bytes(),
-    largest: reader.bytes(),
-    sequenceMin: reader.varint(),
-    sequenceMax: reader.varint(),
-  };
+function decodeRun(reader: ByteReader): RunState {
+  const id = reader.varint();
+  const parts: RunPart[] = [];
+  for (let count = reader.varint(); count > 0; count--) {
+    const file = {
+      number: reader.varint(),
+      rows: reader.varint(),
+      bytes: reader.varint(),
+      blocks: reader.varint(),
+      checksum: reader.u32(),
+      smallest: reader.bytes(),
+      largest: reader.bytes(),
+    };
+    parts.push({ file, from: reader.u8() === 0 ? undefined : reader.bytes() });
+  }
+  return { id, parts };
+}
+
+function decodeMerge(reader: ByteReader): MergeState {
+  const inputs: number[] = [];
+  for (let count = reader.varint(); count > 0; count--) inputs.push(reader.varint());
+  return { inputs, output: reader.varint(), isBottom: reader.u8() !== 0 };
 }
 
 function checksumOf(bytes: Bytes): number {
   const header = crc32(bytes.subarray(0, checksumOffset), checksumSeed);
   return crc32(bytes.subarray(headerBytes), header);
+}
+
+/** The files that a MANIFEST names, newest run first. */
+export function filesOf(manifest: Manifest): TableFile[] {
+  return manifest.runs.flatMap((run) => run.parts.map((part) => part.file));
 }

@@ -1,96 +1,158 @@
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import type { Cursor } from "./cursor.ts";
-import { keyOfText, textOfKey } from "./key-text.ts";
-import type { Entry, EntryOrder, Version } from "./memtable-entry.ts";
+import type { Memtable } from "./memtable.ts";
+import type { Place } from "./memtable-index.ts";
+import { valueOfRecord } from "./record.ts";
 
-/** A cursor over the keys of a memtable that have a version at or before `stamp`, which must be pinned. */
+/**
+ * A cursor over the keys of a memtable that have a version at or before `stamp`, which must be pinned, and at or
+ * below
+ * `sequence`. Writes neither move nor invalidate it.
+ */
 export class MemtableCursor implements Cursor {
-  readonly #order: EntryOrder;
+  readonly #memtable: Memtable;
   readonly #stamp: number;
+  readonly #sequence: number;
   #epoch = 0;
-  #place = 0;
-  #entry: Entry | undefined;
+  #place: Place = { leaf: 0, place: -1 };
+  #address = -1;
   #key: Bytes | undefined;
 
-  constructor(order: EntryOrder, stamp: number) {
-    this.#order = order;
+  constructor(memtable: Memtable, stamp: number, sequence: number) {
+    this.#memtable = memtable;
     this.#stamp = stamp;
+    this.#sequence = sequence;
   }
 
   get isValid(): boolean {
-    return this.#entry !== undefined;
+    return this.#address !== -1;
   }
 
   get key(): Bytes {
-    this.#key ??= keyOfText(this.#current().text);
+    assert(this.#address !== -1, "the cursor is on a key");
+    this.#key ??= this.#memtable.memory.key(this.#address);
     return this.#key;
   }
 
   isTombstone(): boolean {
-    return this.#version().isTombstone;
+    assert(this.#address !== -1, "the cursor is on a key");
+    return this.#memtable.memory.isTombstone(this.#address);
   }
 
   value(): Bytes {
-    return this.#version().value();
+    assert(this.#address !== -1, "the cursor is on a key");
+    const value = valueOfRecord(this.#memtable.memory.record(this.#address));
+    assert(value !== undefined, "a tombstone has no value");
+    return value.slice();
   }
 
   next(): void {
-    this.#land(this.#presentPlace() + 1, 1);
+    const key = this.key;
+    if (this.#epoch !== this.#memtable.index.epoch) this.#seekVisible(key);
+    this.#skipForward(key);
   }
 
   prev(): void {
-    this.#land(this.#presentPlace() - 1, -1);
+    this.seekBefore(this.key);
   }
 
   seekToFirst(): void {
-    this.#land(0, 1);
+    this.#go(this.#memtable.index.first());
+    this.#settleForward();
   }
 
   seekToLast(): void {
-    this.#land(this.#order.entries.length - 1, -1);
+    this.#go(this.#memtable.index.last());
+    this.#settleBackward();
   }
 
   seek(target: Bytes): void {
-    this.#land(this.#order.placeOf(textOfKey(target)), 1);
+    this.#seekVisible(target);
+    this.#settleForward();
   }
 
   seekAfter(target: Bytes): void {
-    const text = textOfKey(target);
-    const place = this.#order.placeOf(text);
-    this.#land(this.#order.entries[place]?.text === text ? place + 1 : place, 1);
+    this.#seekVisible(target);
+    const { index, memory } = this.#memtable;
+    const address = index.at(this.#place);
+    if (address !== -1 && memory.compareKey(address, target, 0) === 0) this.#skipForward(target);
+    else this.#settleForward();
   }
 
   seekBefore(target: Bytes): void {
-    this.#land(this.#order.placeOf(textOfKey(target)) - 1, -1);
+    const { index } = this.#memtable;
+    // In front of all versions of the target: no stamp and no sequence number is too new.
+    this.#go(index.placeOf(target, Infinity, Infinity));
+    index.backward(this.#place);
+    this.#settleBackward();
   }
 
-  /** To the nearest entry from `place` on, in the direction of `step`, that the view sees. */
-  #land(place: number, step: 1 | -1): void {
-    const entries = this.#order.entries;
-    let at = place;
-    while (at >= 0 && at < entries.length && entries[at]!.visible(this.#stamp) === undefined) at += step;
-    this.#place = at;
-    this.#entry = entries[at];
-    this.#epoch = this.#order.epoch;
+  /** To the newest version of the key that is visible, or to the first place after those that are not. */
+  #seekVisible(key: Bytes): void {
+    this.#go(this.#memtable.index.placeOf(key, this.#stamp, this.#sequence));
+  }
+
+  #go(place: Place): void {
+    this.#place = place;
+    this.#epoch = this.#memtable.index.epoch;
+  }
+
+  /**
+   * Beyond the versions of the key at the present place. One key after another is common; many versions are looked
+   * up.
+   */
+  #skipForward(key: Bytes): void {
+    const { index, memory } = this.#memtable;
+    for (let steps = 0; ; steps++) {
+      index.forward(this.#place);
+      const address = index.at(this.#place);
+      if (address === -1 || memory.compareKey(address, key, 0) !== 0) break;
+      // No version is that old: the place after all of them.
+      if (steps === 4) {
+        this.#go(index.placeOf(key, -1, -1));
+        break;
+      }
+    }
+    this.#settleForward();
+  }
+
+  /** From the present place on, the first key that has a visible version, at that version. */
+  #settleForward(): void {
+    const { index, memory } = this.#memtable;
+    for (;;) {
+      const address = index.at(this.#place);
+      if (address === -1 || this.#isVisible(address)) return this.#land(address);
+      const key = memory.key(address);
+      this.#seekVisible(key);
+    }
+  }
+
+  /** From the present place back, the first key that has a visible version, at its newest one. */
+  #settleBackward(): void {
+    const { index, memory } = this.#memtable;
+    for (;;) {
+      const address = index.at(this.#place);
+      if (address === -1) return this.#land(-1);
+      // The place is that of the key's oldest version.
+      const key = memory.key(address);
+      const found = index.find(key, this.#stamp, this.#sequence);
+      if (found !== -1) {
+        this.#seekVisible(key);
+        return this.#land(found);
+      }
+      this.#go(index.placeOf(key, Infinity, Infinity));
+      index.backward(this.#place);
+    }
+  }
+
+  #isVisible(address: number): boolean {
+    const { memory } = this.#memtable;
+    return memory.stamp(address) <= this.#stamp && memory.sequence(address) <= this.#sequence;
+  }
+
+  #land(address: number): void {
+    this.#address = address;
     this.#key = undefined;
-  }
-
-  /** Entries that other cursors brought into order meanwhile may have moved ours. */
-  #presentPlace(): number {
-    const text = this.#current().text;
-    return this.#epoch === this.#order.epoch ? this.#place : this.#order.placeOf(text);
-  }
-
-  #current(): Entry {
-    assert(this.#entry !== undefined, "the cursor is on a key");
-    return this.#entry;
-  }
-
-  /** Looked up each time: a write turns the entry into a newer version, and sets ours aside. */
-  #version(): Version {
-    const version = this.#current().visible(this.#stamp);
-    assert(version !== undefined, "what a pinned view saw stays");
-    return version;
   }
 }

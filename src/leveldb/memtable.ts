@@ -1,39 +1,68 @@
 /**
- * The newest writes, in memory. A put costs a copy of its value and one look into a hash table: it sorts nothing and
- * reads nothing else. Order is made when somebody asks for it.
+ * The newest writes, in shared memory. A put copies key and value once, to where a flush finds them, and finds its
+ * place in
+ * the order of keys; nothing is ever sorted or encoded again on the event loop.
  *
  * Every write has a **stamp**, one more than the write before. A view sees what had been stamped when it was pinned;
  * sequence numbers cannot tell that, because several writes may carry the same one.
  */
-import type { Row } from "../env/tables.ts";
 import { assert } from "../lib/assert.ts";
-import type { Bytes } from "../lib/bytes.ts";
-import { Arena } from "./arena.ts";
-import { keyOfText, textOfKey } from "./key-text.ts";
-import { MemtableCursor } from "./memtable-cursor.ts";
-import { Entry, EntryOrder, type Version } from "./memtable-entry.ts";
-import { putHeaderBytes, tombstoneRecord, writePutHeader } from "./record.ts";
+import { type Bytes, copyRange } from "../lib/bytes.ts";
+import { Arena, type ChunkPool, offsetBits, offsetMask } from "./arena.ts";
+import { EntryMemory, entryHeaderBytes } from "./memtable-entry.ts";
+import { type IndexParts, MemtableIndex } from "./memtable-index.ts";
+import {
+  decodeRecord,
+  putHeaderBytes,
+  type StoredRecord,
+  tombstoneRecord,
+  writePutHeader,
+} from "./record.ts";
 
-/** About what the heap holds for an entry beside its key and value. */
-const entryOverheadBytes = 160;
-const versionOverheadBytes = 96;
+/** What the index costs for an entry: an address and a prefix, in leaves that are two thirds full. */
+const indexBytesPerEntry = 18;
+const stampMax = 0xffff_ffff;
+
+/** A sealed memtable, for the worker that makes a run of it. */
+export interface MemtableParts {
+  readonly chunks: readonly SharedArrayBuffer[];
+  readonly index: IndexParts;
+}
+
+/** The life of a key as the next version of it continues it. */
+const firstLife = { created: 0, count: 0, isComplete: false };
 
 export class Memtable {
-  readonly #entries = new Map<string, Entry>();
-  readonly #order = new EntryOrder();
-  readonly #arena = new Arena();
-  #bytes = 0;
+  readonly memory: EntryMemory;
+  readonly index: MemtableIndex;
+  readonly #arena: Arena;
+  /** Whether older versions are kept for reads of the past. */
+  readonly #keepsHistory: boolean;
+  #entries = 0;
   #stamp = 0;
   /** Stamps of the live views, ascending, since stamps are pinned as they grow; equal ones are several views. */
   readonly #pins: number[] = [];
+  #isDone = false;
+
+  constructor(pool: ChunkPool, keepsHistory: boolean) {
+    this.#arena = new Arena(pool);
+    this.#keepsHistory = keepsHistory;
+    this.memory = new EntryMemory(this.#arena.chunks, this.#arena.words);
+    this.index = new MemtableIndex(this.memory);
+  }
 
   /** Memory in use, about. Overwritten values count: their place is not used again. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#arena.bytes + this.#entries * indexBytesPerEntry;
   }
 
   get isEmpty(): boolean {
-    return this.#entries.size === 0;
+    return this.index.isEmpty;
+  }
+
+  /** Whether it cannot take much more, whatever its size. */
+  get isCrowded(): boolean {
+    return this.#arena.isCrowded || this.#stamp > stampMax / 2;
   }
 
   /** Starts a write: all puts and deletes up to the next call become visible together. */
@@ -43,42 +72,39 @@ export class Memtable {
 
   /** Copies key and value. Requires a sequence number at or above that of every earlier operation on the key. */
   put(key: Bytes, value: Bytes, sequence: number): void {
-    const entry = this.#entryFor(key, sequence);
-    if (entry.isNew || entry.isTombstone) {
-      entry.created = sequence;
-      entry.count = 1;
-      entry.isComplete = !entry.isNew;
-    } else if (entry.sequence !== sequence) entry.count++;
-    this.#stampEntry(entry, sequence, false);
-    this.#storeRecord(entry, value);
+    const older = this.index.find(key, stampMax, Infinity);
+    const life = older === -1 ? firstLife : this.#nextLife(older, sequence);
+    const created = life.count === 0 ? sequence : life.created;
+    const next = { created, count: life.count + 1, isComplete: life.isComplete };
+    const headerLength = putHeaderBytes(next);
+    const address = this.#reserve(key, headerLength + value.length, sequence);
+    const chunk = this.memory.chunks[address >>> offsetBits]!;
+    const recordAt = (address & offsetMask) + entryHeaderBytes + key.length;
+    writePutHeader(chunk, recordAt, next);
+    copyRange(value, 0, value.length, chunk, recordAt + headerLength);
+    this.#place(key, address, older);
   }
 
   delete(key: Bytes, sequence: number): void {
-    const entry = this.#entryFor(key, sequence);
-    entry.created = 0;
-    entry.count = 0;
-    entry.isComplete = true;
-    this.#stampEntry(entry, sequence, true);
-    entry.chunk = tombstoneRecord;
-    entry.offset = 0;
-    entry.headerLength = tombstoneRecord.length;
-    entry.length = tombstoneRecord.length;
+    const older = this.index.find(key, stampMax, Infinity);
+    assert(
+      older === -1 || sequence >= this.memory.sequence(older),
+      "sequence numbers of a key never go back",
+    );
+    const address = this.#reserve(key, tombstoneRecord.length, sequence);
+    const recordAt = (address & offsetMask) + entryHeaderBytes + key.length;
+    this.memory.chunks[address >>> offsetBits]!.set(tombstoneRecord, recordAt);
+    this.#place(key, address, older);
   }
 
-  /** The newest version of the key; tombstones are versions too. Valid until the next write. */
-  newest(key: Bytes): Version | undefined {
-    return this.#entries.get(textOfKey(key));
+  /** The newest version of the key that the view pinned at `stamp` sees at or below `sequence`; -1 for none. */
+  find(key: Bytes, stamp = stampMax, sequence = Infinity): number {
+    return this.index.find(key, stamp, sequence);
   }
 
-  /** The newest version that the view pinned at `stamp` sees. Valid until the next write. */
-  visible(key: Bytes, stamp: number): Version | undefined {
-    return this.#entries.get(textOfKey(key))?.visible(stamp);
-  }
-
-  /** A cursor over what the view pinned at `stamp` sees; later writes neither move nor invalidate it. */
-  cursor(stamp: number): MemtableCursor {
-    this.#sort();
-    return new MemtableCursor(this.#order, stamp);
+  /** A copy of the record at an address: the memory is used again one day. */
+  record(address: number): Bytes {
+    return this.memory.record(address).slice();
   }
 
   /** Pins the present state for a view: its versions stay until `unpin` of the stamp that is returned. */
@@ -98,64 +124,60 @@ export class Memtable {
     const place = this.#pins.lastIndexOf(stamp);
     assert(place !== -1, "a view is unpinned once");
     this.#pins.splice(place, 1);
+    this.#releaseIfUnused();
   }
 
-  /** Prepares `rows` with a few ms of work at most. Returns whether there is more to do. */
-  sortSome(): boolean {
-    return this.#order.sortSome();
+  /** For the worker. Nobody writes any more. */
+  parts(): MemtableParts {
+    return { chunks: this.#arena.buffers(), index: this.index.parts() };
   }
 
-  /** The newest version of every key as rows in order. The memtable must not be written to any more. */
-  *rows(): IterableIterator<Row> {
-    for (const text of this.#order.texts()) {
-      const entry = this.#entries.get(text)!;
-      yield { key: keyOfText(text), sequence: entry.sequence, record: entry.record() };
+  /** The store needs it no more: its memory goes with the last view of it. */
+  done(): void {
+    this.#isDone = true;
+    this.#releaseIfUnused();
+  }
+
+  #releaseIfUnused(): void {
+    if (this.#isDone && this.#pins.length === 0) this.#arena.release();
+  }
+
+  #reserve(key: Bytes, recordLength: number, sequence: number): number {
+    const address = this.#arena.reserve(entryHeaderBytes + key.length + recordLength);
+    const words = this.memory.words[address >>> offsetBits]!;
+    const at = (address & offsetMask) >>> 2;
+    words[at] = key.length;
+    words[at + 1] = recordLength;
+    words[at + 2] = sequence >>> 0;
+    words[at + 3] = Math.floor(sequence / 0x1_0000_0000);
+    words[at + 4] = this.#stamp;
+    const chunk = this.memory.chunks[address >>> offsetBits]!;
+    copyRange(key, 0, key.length, chunk, (address & offsetMask) + entryHeaderBytes);
+    return address;
+  }
+
+  #place(key: Bytes, address: number, older: number): void {
+    if (older !== -1 && !this.#isNeeded(older)) this.index.replaceFound(address);
+    else {
+      this.index.insertFound(key, address);
+      this.#entries++;
     }
   }
 
-  #sort(): void {
-    this.#order.sort((text) => this.#entries.get(text)!);
+  /** Whether somebody may still read a version that is about to be overwritten. */
+  #isNeeded(address: number): boolean {
+    if (this.#keepsHistory) return true;
+    const { length } = this.#pins;
+    return length > 0 && this.#pins[length - 1]! >= this.memory.stamp(address);
   }
 
-  /** The entry of the key, with its newest version set aside when a view still needs it. */
-  #entryFor(key: Bytes, sequence: number): Entry {
-    const text = textOfKey(key);
-    let entry = this.#entries.get(text);
-    if (entry === undefined) {
-      entry = new Entry(text);
-      this.#entries.set(text, entry);
-      this.#order.add(text);
-      this.#bytes += key.length + entryOverheadBytes;
-      return entry;
-    }
-    assert(sequence >= entry.sequence, "sequence numbers never go back");
-    const pinned = this.#pins.length > 0 && this.#pins[this.#pins.length - 1]! >= entry.stamp;
-    if (pinned) {
-      entry.setAside();
-      this.#bytes += versionOverheadBytes;
-    }
-    if (entry.older !== undefined) entry.dropUnseen(this.#pins);
-    return entry;
-  }
-
-  /** The value is copied once, to where a flush finds the whole record. */
-  #storeRecord(entry: Entry, value: Bytes): void {
-    const headerLength = putHeaderBytes(entry);
-    const length = headerLength + value.length;
-    const arena = this.#arena;
-    arena.reserve(length);
-    writePutHeader(arena.chunk, arena.offset, entry);
-    arena.chunk.set(value, arena.offset + headerLength);
-    entry.chunk = arena.chunk;
-    entry.offset = arena.offset;
-    entry.headerLength = headerLength;
-    entry.length = length;
-    this.#bytes += length;
-  }
-
-  #stampEntry(entry: Entry, sequence: number, isTombstone: boolean): void {
-    entry.sequence = sequence;
-    entry.stamp = this.#stamp;
-    entry.isTombstone = isTombstone;
+  /** What the next put of a key continues: a count that is one less than the next version's. */
+  #nextLife(older: number, sequence: number): { created: number; count: number; isComplete: boolean } {
+    const olderSequence = this.memory.sequence(older);
+    assert(sequence >= olderSequence, "sequence numbers of a key never go back");
+    const record: StoredRecord = decodeRecord(this.memory.record(older));
+    if (record.isTombstone) return { created: 0, count: 0, isComplete: true };
+    const isSame = olderSequence === sequence;
+    return { created: record.created, count: record.count - (isSame ? 1 : 0), isComplete: record.isComplete };
   }
 }

@@ -1,3 +1,19 @@
+/** A run, as far as the choice of merges goes. */
+export interface RunSize {
+  readonly bytes: number;
+  /** Whether it takes part in a merge already, as input or output. */
+  readonly isMerging: boolean;
+}
+
+export interface MergeAims {
+  /** A read may have to ask each run: with more than these, the cheapest merge is next. */
+  readonly runsMax: number;
+  /** Bytes of all files to those that are alive, as far as is known. */
+  readonly spaceRatio: number;
+  /** From this ratio on everything is merged, which gives the space back. */
+  readonly spaceRatioMax: number;
+}
+
 /** Runs [from, to) of the list, newest first. */
 export interface MergeRange {
   readonly from: number;
@@ -5,44 +21,67 @@ export interface MergeRange {
 }
 
 /** Merging fewer would write rows again too often. */
-const mergeRunsMin = 4;
+const mergeRunsMin = 8;
+/**
+ * The largest run of a merge is at most this part of it: rows are written again only into a run that is much
+ * larger.
+ */
+const largestPart = 1 / 4;
 
 /**
- * Which adjacent runs to merge next, given their sizes in bytes, newest first; undefined for none.
+ * Which adjacent runs to merge next; undefined for none.
  *
- * Runs are merged by size: at least four, none larger than a third of their total. So a row is written again only
- * into a run at least three times as large as the one it was in: about log3(store / memtable) times in its life. Small runs
- * in between never stand in the way. When there are still more than `runsMax`, the cheapest merge that gets
- * down to it is next.
+ * When too much of the space is garbage, all of them. Else by size: at least eight, none larger than a quarter of
+ * them together. So
+ * a row is written again about log4(store / memtable) times in its life at the worst, and about log8 of it as a
+ * rule. Small runs in between
+ * never stand in the way.
  */
-export function pickMerge(sizes: readonly number[], runsMax: number): MergeRange | undefined {
-  for (let from = 0; from + mergeRunsMin <= sizes.length; from++) {
-    const to = similarUntil(sizes, from);
-    if (to !== undefined) return { from, to };
+export function pickMerge(runs: readonly RunSize[], aims: MergeAims): MergeRange | undefined {
+  const isQuiet = runs.every((run) => !run.isMerging);
+  if (isQuiet && runs.length > 1 && aims.spaceRatio > aims.spaceRatioMax) return { from: 0, to: runs.length };
+  for (const range of freeRanges(runs)) {
+    for (let from = range.from; from + mergeRunsMin <= range.to; from++) {
+      const to = similarUntil(runs, from, range.to);
+      if (to !== undefined) return { from, to };
+    }
   }
-  if (sizes.length <= runsMax) return undefined;
-  return cheapest(sizes, Math.max(2, sizes.length - runsMax + 1));
+  if (!isQuiet || runs.length <= aims.runsMax) return undefined;
+  return cheapest(runs, Math.max(2, runs.length - aims.runsMax + 1));
 }
 
-/** The widest range from `from` on in which no run is larger than a third of the total. */
-function similarUntil(sizes: readonly number[], from: number): number | undefined {
+/** The widest ranges of runs that take part in no merge. */
+function freeRanges(runs: readonly RunSize[]): MergeRange[] {
+  const ranges: MergeRange[] = [];
+  for (let from = 0; from < runs.length; from++) {
+    if (runs[from]!.isMerging) continue;
+    let to = from;
+    while (to < runs.length && !runs[to]!.isMerging) to++;
+    ranges.push({ from, to });
+    from = to;
+  }
+  return ranges;
+}
+
+/** The widest range from `from` on in which no run is larger than its part of the total. */
+function similarUntil(runs: readonly RunSize[], from: number, limit: number): number | undefined {
   let total = 0;
   let largest = 0;
   let until: number | undefined;
-  for (let at = from; at < sizes.length; at++) {
-    total += sizes[at]!;
-    largest = Math.max(largest, sizes[at]!);
-    if (at + 1 - from >= mergeRunsMin && largest * 3 <= total) until = at + 1;
+  for (let at = from; at < limit; at++) {
+    total += runs[at]!.bytes;
+    largest = Math.max(largest, runs[at]!.bytes);
+    if (at + 1 - from >= mergeRunsMin && largest <= total * largestPart) until = at + 1;
   }
   return until;
 }
 
-function cheapest(sizes: readonly number[], width: number): MergeRange {
+function cheapest(runs: readonly RunSize[], width: number): MergeRange {
   let best = 0;
   let bestTotal = Infinity;
-  for (let from = 0; from + width <= sizes.length; from++) {
+  for (let from = 0; from + width <= runs.length; from++) {
     let total = 0;
-    for (let at = from; at < from + width; at++) total += sizes[at]!;
+    for (let at = from; at < from + width; at++) total += runs[at]!.bytes;
     if (total < bestTotal) {
       best = from;
       bestTotal = total;

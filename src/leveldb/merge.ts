@@ -1,137 +1,248 @@
 /**
- * Merging sorted runs: many streams of rows become one, each key keeps the versions that somebody may read, and what
- * is dropped lives on in the counts of what is kept. A pure function over streams: it runs wherever they do.
+ * Merging sorted sources: of each key the newest version stays, and what reads of the past may see; what is
+ * dropped lives
+ * on in the counts of what is kept. Logic over sources and a sink, without a thread or a disk of its own.
  */
-import type { Row } from "../env/tables.ts";
-import { compareBytes, equalBytes } from "../lib/bytes.ts";
+import { type Bytes, concatBytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
 import {
-  completedRecord,
+  completeInPlace,
   decodeRecord,
   encodeRecord,
   foldLife,
-  isCompleteRecord,
-  isTombstoneRecord,
+  isCompleteAt,
+  isTombstoneAt,
   type StoredRecord,
 } from "./record.ts";
+import type { RowSource } from "./row-source.ts";
 
-/** A version of the key at hand. */
-interface Decoded extends StoredRecord {
-  readonly sequence: number;
+/** Takes the merged rows: see TableWriter.add. */
+export interface RowSink {
+  add(bytes: Bytes, keyStart: number, keyEnd: number, recordEnd: number, sequence: number): void;
+}
+
+export interface MergeRules {
+  /** No older layer exists: tombstones with nothing below them go, and counts become absolute. */
+  readonly isBottom: boolean;
+  /** Reads at this sequence number and above see what was there. Infinity when only the present is read. */
+  readonly historyFloor: number;
 }
 
 /**
- * The rows of `inputs` (newest layer first, adjacent layers of one store) in order. Of each key it keeps the newest
- * version, and the newest at or below each sequence number of `kept` (ascending). At one sequence number the newest
- * layer wins. `isBottom` says that no older layer exists: then tombstones with nothing below them go, and counts
- * become absolute. Throws DecodeError for a record that is none.
- *
- * A key that goes yields undefined: between two yields there is one key's work, so that the caller can pause.
+ * A source with its place in the order of layers, and the first bytes of its key as numbers, which decide most
+ * comparisons.
  */
-export function* mergeRows(
-  inputs: readonly Iterable<Row>[],
-  kept: readonly number[],
-  isBottom: boolean,
-): IterableIterator<Row | undefined> {
-  const streams = inputs.map((input) => new Stream(input));
-  const versions: Row[] = [];
-  /** layerEnds[i] is where the versions of the i-th layer that has the key end. */
-  const layerEnds: number[] = [];
-  for (;;) {
-    const first = smallest(streams);
-    if (first === undefined) return;
-    versions.length = 0;
-    layerEnds.length = 0;
-    for (const stream of streams) {
-      const before = versions.length;
-      while (stream.head !== undefined && equalBytes(stream.head.key, first.key)) {
-        versions.push(stream.head);
-        stream.advance();
-      }
-      if (versions.length > before) layerEnds.push(versions.length);
-    }
-    if (versions.length === 1) {
-      yield isBottom ? settledAtBottom(first) : first;
-      continue;
-    }
-    const merged = mergeVersions(versions, layerEnds, kept, isBottom);
-    if (merged.length === 0) yield undefined;
-    else yield* merged;
+class Head {
+  readonly source: RowSource;
+  /** 0 is the newest layer. */
+  readonly layer: number;
+  high = 0;
+  low = 0;
+
+  constructor(source: RowSource, layer: number) {
+    this.source = source;
+    this.layer = layer;
+    if (source.isValid) this.note();
+  }
+
+  /** Requires a valid source. */
+  note(): void {
+    const { bytes, keyStart, keyEnd } = this.source;
+    this.high = prefix(bytes, keyStart, keyEnd);
+    this.low = prefix(bytes, keyStart + 4, keyEnd);
   }
 }
 
-/** The common case: one version of the key, often passed on as it is. */
-function settledAtBottom(row: Row): Row | undefined {
-  if (isTombstoneRecord(row.record)) return undefined;
-  if (isCompleteRecord(row.record)) return row;
-  return { key: row.key, sequence: row.sequence, record: completedRecord(row.record) };
+/** A version of the key at hand. */
+interface Version extends StoredRecord {
+  readonly sequence: number;
+  readonly layer: number;
 }
 
-function mergeVersions(
-  rows: readonly Row[],
-  layerEnds: readonly number[],
-  kept: readonly number[],
-  isBottom: boolean,
-): Row[] {
-  const decoded = rows.map((row): Decoded => ({ ...decodeRecord(row.record), sequence: row.sequence }));
-  foldLayers(decoded, layerEnds, isBottom);
-  const chosen = chooseVersions(decoded, kept);
-  while (isBottom && chosen[chosen.length - 1]?.isTombstone) chosen.pop();
-  const key = rows[0]!.key;
-  return chosen.map((version) => ({ key, sequence: version.sequence, record: encodeRecord(version) }));
-}
+/** One merge of sources, newest layer first, that goes on key by key. */
+export class Merge {
+  readonly #rules: MergeRules;
+  /** A binary heap: the smallest key first, and of one key the newest layer. */
+  readonly #heap: Head[] = [];
 
-/** Oldest layer first: each version takes in the newest of the layers below. In one layer that has been done before. */
-function foldLayers(versions: Decoded[], layerEnds: readonly number[], isBottom: boolean): void {
-  let below: Decoded | undefined;
-  for (let layer = layerEnds.length - 1; layer >= 0; layer--) {
-    const start = layer === 0 ? 0 : layerEnds[layer - 1]!;
-    for (let at = start; at < layerEnds[layer]!; at++) {
-      const version = versions[at]!;
-      if (below !== undefined || isBottom) versions[at] = { ...version, ...foldLife(version, below) };
+  constructor(newestFirst: readonly RowSource[], rules: MergeRules) {
+    this.#rules = rules;
+    for (const [layer, source] of newestFirst.entries())
+      if (source.isValid) this.#heap.push(new Head(source, layer));
+    for (let at = (this.#heap.length >> 1) - 1; at >= 0; at--) this.#sink(at);
+  }
+
+  get isDone(): boolean {
+    return this.#heap.length === 0;
+  }
+
+  /** A copy of the key that comes next; undefined when it is done. */
+  nextKey(): Bytes | undefined {
+    const source = this.#heap[0]?.source;
+    return source?.bytes.slice(source.keyStart, source.keyEnd);
+  }
+
+  /**
+   * Moves all versions of the next key on. Throws DecodeError for a record that is none. Requires that it is not
+   * done.
+   */
+  step(sink: RowSink): void {
+    const heap = this.#heap;
+    const head = heap[0]!;
+    const { bytes, keyStart, keyEnd, recordEnd, sequence } = head.source;
+    const { high, low } = head;
+    this.#advanceFirst();
+    const next = heap[0];
+    if (
+      next === undefined ||
+      next.high !== high ||
+      next.low !== low ||
+      !isSameKey(next, bytes, keyStart, keyEnd)
+    )
+      this.#addSingle(sink, bytes, keyStart, keyEnd, recordEnd, sequence);
+    else
+      this.#addVersions(
+        sink,
+        bytes.subarray(keyStart, keyEnd),
+        bytes.subarray(keyEnd, recordEnd),
+        sequence,
+        head.layer,
+      );
+  }
+
+  /** The common case: one version of the key, passed on as it is. */
+  #addSingle(
+    sink: RowSink,
+    bytes: Bytes,
+    keyStart: number,
+    keyEnd: number,
+    recordEnd: number,
+    sequence: number,
+  ): void {
+    if (!this.#rules.isBottom) return sink.add(bytes, keyStart, keyEnd, recordEnd, sequence);
+    if (isTombstoneAt(bytes, keyEnd)) return;
+    if (isCompleteAt(bytes, keyEnd)) return sink.add(bytes, keyStart, keyEnd, recordEnd, sequence);
+    const row = bytes.slice(keyStart, recordEnd);
+    const keyLength = keyEnd - keyStart;
+    completeInPlace(row, keyLength);
+    sink.add(row, 0, keyLength, row.length, sequence);
+  }
+
+  #addVersions(sink: RowSink, key: Bytes, record: Bytes, sequence: number, layer: number): void {
+    const versions: Version[] = [{ ...decodeRecord(record), sequence, layer }];
+    for (let head = this.#heap[0]; head !== undefined; head = this.#heap[0]) {
+      const { bytes, keyEnd, recordEnd } = head.source;
+      if (!isSameKey(head, key, 0, key.length)) break;
+      const decoded = decodeRecord(bytes.subarray(keyEnd, recordEnd));
+      versions.push({ ...decoded, sequence: head.source.sequence, layer: head.layer });
+      this.#advanceFirst();
     }
+    const { isBottom, historyFloor } = this.#rules;
+    foldLayers(versions, isBottom);
+    const chosen = chooseVersions(versions, historyFloor);
+    while (isBottom && chosen[chosen.length - 1]?.isTombstone) chosen.pop();
+    for (const version of chosen) {
+      const row = concatBytes([key, encodeRecord(version)]);
+      sink.add(row, 0, key.length, row.length, version.sequence);
+    }
+  }
+
+  #advanceFirst(): void {
+    const heap = this.#heap;
+    const head = heap[0]!;
+    head.source.advance();
+    if (head.source.isValid) head.note();
+    else {
+      const last = heap.pop()!;
+      if (heap.length === 0) return;
+      heap[0] = last;
+    }
+    this.#sink(0);
+  }
+
+  #sink(from: number): void {
+    const heap = this.#heap;
+    const head = heap[from]!;
+    let at = from;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!isBefore(heap[child]!, head)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = head;
+  }
+}
+
+function isBefore(a: Head, b: Head): boolean {
+  if (a.high !== b.high) return a.high < b.high;
+  if (a.low !== b.low) return a.low < b.low;
+  const order = compareKeys(a.source, b.source);
+  return order === 0 ? a.layer < b.layer : order < 0;
+}
+
+function compareKeys(a: RowSource, b: RowSource): number {
+  const [aBytes, bBytes, aStart, bStart] = [a.bytes, b.bytes, a.keyStart, b.keyStart];
+  const aLength = a.keyEnd - aStart;
+  const bLength = b.keyEnd - bStart;
+  const limit = Math.min(aLength, bLength);
+  for (let at = 0; at < limit; at++) {
+    const difference = aBytes[aStart + at]! - bBytes[bStart + at]!;
+    if (difference !== 0) return difference;
+  }
+  return aLength - bLength;
+}
+
+function isSameKey({ source }: Head, bytes: Bytes, keyStart: number, keyEnd: number): boolean {
+  const length = keyEnd - keyStart;
+  if (source.keyEnd - source.keyStart !== length) return false;
+  const other = source.bytes;
+  const otherStart = source.keyStart;
+  for (let at = length - 1; at >= 0; at--) if (other[otherStart + at] !== bytes[keyStart + at]) return false;
+  return true;
+}
+
+/**
+ * Oldest layer first: each version takes in the newest of the layers below. In one layer that has been done
+ * before.
+ */
+function foldLayers(versions: Version[], isBottom: boolean): void {
+  let below: Version | undefined;
+  for (let end = versions.length; end > 0; ) {
+    const { layer } = versions[end - 1]!;
+    let start = end - 1;
+    while (start > 0 && versions[start - 1]!.layer === layer) start--;
+    for (let at = start; at < end; at++)
+      if (below !== undefined || isBottom)
+        versions[at] = { ...versions[at]!, ...foldLife(versions[at]!, below) };
     below = versions[start];
+    end = start;
   }
 }
 
 /** Versions come newest first; layers may repeat a sequence number, and then the first one counts. */
-function chooseVersions(versions: readonly Decoded[], kept: readonly number[]): Decoded[] {
-  const chosen: Decoded[] = [];
-  let next = kept.length - 1;
+function chooseVersions(versions: readonly Version[], historyFloor: number): Version[] {
+  const chosen: Version[] = [];
   let previous: number | undefined;
   for (const version of versions) {
     if (previous !== undefined && version.sequence > previous)
       throw new DecodeError("an older layer holds a newer version of a key");
-    const isRepeated = version.sequence === previous;
+    // What a newer version hides at the floor and above is seen by nobody.
+    const isSeen = previous === undefined || (version.sequence < previous && previous > historyFloor);
     previous = version.sequence;
-    if (isRepeated) continue;
-    const isSeen = next >= 0 && kept[next]! >= version.sequence;
-    if (chosen.length === 0 || isSeen) chosen.push(version);
-    while (next >= 0 && kept[next]! >= version.sequence) next--;
+    if (isSeen) chosen.push(version);
   }
   return chosen;
 }
 
-/** One input, looked at one row ahead. */
-class Stream {
-  readonly #rows: Iterator<Row>;
-  head: Row | undefined;
-
-  constructor(rows: Iterable<Row>) {
-    this.#rows = rows[Symbol.iterator]();
-    this.advance();
-  }
-
-  advance(): void {
-    const step = this.#rows.next();
-    this.head = step.done === true ? undefined : step.value;
-  }
-}
-
-/** The first row in key order; of equal keys that of the newest layer. */
-function smallest(streams: readonly Stream[]): Row | undefined {
-  let first: Row | undefined;
-  for (const { head } of streams)
-    if (head !== undefined && (first === undefined || compareBytes(head.key, first.key) < 0)) first = head;
-  return first;
+function prefix(bytes: Bytes, from: number, end: number): number {
+  if (end - from >= 4)
+    return (
+      ((bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!) >>> 0
+    );
+  let value = 0;
+  for (let at = from; at < from + 4; at++) value = value * 256 + (at < end ? bytes[at]! : 0);
+  return value;
 }

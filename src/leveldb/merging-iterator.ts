@@ -18,15 +18,18 @@ export class MergingIterator {
   /** Newest layer first; undefined when closed. */
   #cursors: readonly Cursor[] | undefined;
   #current: Cursor | undefined;
-  /** The nearest key of the other cursors: while the current one stays on this side of it, nothing else is compared. */
+  /**
+   * The nearest key of the other cursors: while the current one stays on this side of it, nothing else is
+   * compared.
+   */
   #rival: Bytes | undefined;
   #direction: 1 | -1 = 1;
 
-  /** Takes over the view. `closed` is told once. */
-  constructor(view: View, closed: (iterator: MergingIterator) => void) {
+  /** Takes over the view, and shows what was there at a sequence number. `closed` is told once. */
+  constructor(view: View, sequence: number, closed: (iterator: MergingIterator) => void) {
     this.#view = view;
     this.#closed = closed;
-    this.#cursors = view.cursors();
+    this.#cursors = view.cursors(sequence);
   }
 
   valid(): boolean {

@@ -106,8 +106,13 @@ export function isTombstoneRecord(bytes: Bytes): boolean {
   return (flagsOf(bytes) & tombstoneFlag) !== 0;
 }
 
-export function isCompleteRecord(bytes: Bytes): boolean {
-  return (flagsOf(bytes) & completeFlag) !== 0;
+/** The same, of a record that was checked, at `offset`. */
+export function isTombstoneAt(bytes: Bytes, offset: number): boolean {
+  return (bytes[offset + 1]! & tombstoneFlag) !== 0;
+}
+
+export function isCompleteAt(bytes: Bytes, offset: number): boolean {
+  return (bytes[offset + 1]! & completeFlag) !== 0;
 }
 
 /** The value of an encoded record as a view of `bytes`; undefined for a tombstone. Decodes nothing else. */
@@ -126,11 +131,9 @@ export function valueOfRecord(bytes: Bytes): Bytes | undefined {
   return bytes.subarray(offset);
 }
 
-/** A copy of an encoded record, with its counts declared absolute. */
-export function completedRecord(bytes: Bytes): Bytes {
-  const copy = bytes.slice();
-  copy[1] = flagsOf(bytes) | completeFlag;
-  return copy;
+/** Declares the counts of the encoded record at `offset` absolute. */
+export function completeInPlace(bytes: Bytes, offset: number): void {
+  bytes[offset + 1]! |= completeFlag;
 }
 
 /** The life of a version that stands on an older one: on nothing or a tombstone it is all there is to know. */

@@ -1,134 +1,202 @@
-import type { Row } from "../env/tables.ts";
 import { assert } from "../lib/assert.ts";
-import { type Bytes, emptyBytes, equalBytes } from "../lib/bytes.ts";
+import { type Bytes, compareBytes, emptyBytes } from "../lib/bytes.ts";
+import { type RowBlock, RowPointer } from "./block.ts";
 import type { Cursor } from "./cursor.ts";
+import { isTombstoneRecord, valueOfRecord } from "./record.ts";
 import type { Run } from "./run.ts";
-
-/** A seek reads a few rows, since most scans are short; each page after it is four times as large, up to the run's. */
-const firstPageRows = 8;
-const pageGrowth = 4;
+import type { Table } from "./table.ts";
 
 /**
- * A cursor over the keys of a run, each in its newest version. It keeps one page of rows and no statement or
+ * A cursor over the keys of a run, each in its newest version at or below `sequence`. It keeps one block and no
+ * statement or
  * transaction, so it may stand for as long as it likes.
  */
 export class RunCursor implements Cursor {
   readonly #run: Run;
-  /** Ascending, one row per key. */
-  #page: Row[] = [];
-  #place = 0;
-  /** Whether nothing comes before the page, or after it. */
-  #startsRun = false;
-  #endsRun = false;
-  #pageRows = 0;
+  readonly #sequence: number;
+  /** Where it stands: a part, a block of its file, a row in that. Invalid when the part is none. */
+  #part = -1;
+  #blockNumber = 0;
+  #block: RowBlock | undefined;
+  readonly #pointer = new RowPointer(emptyBytes);
+  #key: Bytes | undefined;
 
-  constructor(run: Run) {
+  constructor(run: Run, sequence: number) {
     this.#run = run;
+    this.#sequence = sequence;
   }
 
   get isValid(): boolean {
-    return this.#place >= 0 && this.#place < this.#page.length;
+    return this.#block !== undefined;
   }
 
   get key(): Bytes {
-    return this.#row().key;
+    this.#checkValid();
+    this.#key ??= this.#pointer.key();
+    return this.#key;
   }
 
   isTombstone(): boolean {
-    return this.#run.isTombstone(this.#row().record);
+    this.#checkValid();
+    return this.#table().decoding(() => isTombstoneRecord(this.#pointer.record()));
   }
 
   value(): Bytes {
-    return this.#run.value(this.#row().record) ?? emptyBytes;
+    this.#checkValid();
+    const value = this.#table().decoding(() => valueOfRecord(this.#pointer.record()));
+    assert(value !== undefined, "a tombstone has no value");
+    return value;
   }
 
   next(): void {
     const key = this.key;
-    this.#place++;
-    if (this.#place < this.#page.length || this.#endsRun) return;
-    this.#pageRows = Math.min(this.#pageRows * pageGrowth, this.#run.pageRows);
-    this.#loadAfter(key);
+    do this.#stepForward();
+    while (this.#block !== undefined && this.#pointer.compareKey(key) === 0);
+    this.#settleForward();
   }
 
   prev(): void {
-    const key = this.key;
-    this.#place--;
-    if (this.#place >= 0 || this.#startsRun) return;
-    this.#pageRows = Math.min(this.#pageRows * pageGrowth, this.#run.pageRows);
-    this.#loadBefore(key);
+    this.seekBefore(this.key);
   }
 
   seekToFirst(): void {
-    this.#startSmall();
-    this.#forward(this.#run.forward(undefined, this.#pageRows), true);
+    this.#enterPartForward(0);
+    this.#settleForward();
   }
 
   seekToLast(): void {
-    this.#startSmall();
-    this.#backward(this.#run.backward(undefined, this.#pageRows), true);
+    this.#enterPartBackward(this.#run.parts.length - 1);
+    this.#settleBackward();
   }
 
   seek(target: Bytes): void {
-    this.#startSmall();
-    this.#forward(this.#run.forward({ key: target, sequence: Infinity }, this.#pageRows), false);
+    this.#seekRow(target);
+    this.#settleForward();
   }
 
   seekAfter(target: Bytes): void {
-    this.#startSmall();
-    this.#loadAfter(target);
+    this.#seekRow(target);
+    while (this.#block !== undefined && this.#pointer.compareKey(target) === 0) this.#stepForward();
+    this.#settleForward();
   }
 
   seekBefore(target: Bytes): void {
-    this.#startSmall();
-    this.#loadBefore(target);
+    this.#seekRow(target);
+    if (this.#block === undefined) this.#enterPartBackward(this.#run.parts.length - 1);
+    else this.#stepBackward();
+    this.#settleBackward();
   }
 
-  #startSmall(): void {
-    this.#pageRows = Math.min(firstPageRows, this.#run.pageRows);
+  /** Stands on a row: forward to the first version that is visible, of this key or a later one. */
+  #settleForward(): void {
+    while (this.#block !== undefined && this.#pointer.sequence > this.#sequence) this.#stepForward();
+    this.#key = undefined;
   }
 
-  #loadAfter(key: Bytes): void {
-    this.#forward(this.#run.forward({ key, sequence: -1 }, this.#pageRows), false);
-  }
-
-  #loadBefore(key: Bytes): void {
-    this.#backward(this.#run.backward({ key, sequence: Infinity }, this.#pageRows), false);
-  }
-
-  /** Takes rows in order, and stands on the first. Versions of the last key that follow are not asked for. */
-  #forward(rows: Row[], startsRun: boolean): void {
-    this.#endsRun = rows.length < this.#pageRows;
-    this.#startsRun = startsRun;
-    const page: Row[] = [];
-    for (const row of rows) {
-      const last = page[page.length - 1];
-      if (last === undefined || !equalBytes(last.key, row.key)) page.push(row);
+  /** Stands on the oldest version of a key: to the newest one of it that is visible, or of a key before. */
+  #settleBackward(): void {
+    while (this.#block !== undefined && this.#pointer.sequence > this.#sequence) this.#stepBackward();
+    this.#key = undefined;
+    if (this.#block === undefined) return;
+    const key = this.key;
+    for (;;) {
+      const [part, blockNumber, row] = [this.#part, this.#blockNumber, this.#pointer.row];
+      this.#stepBackward();
+      if (
+        this.#block !== undefined &&
+        this.#pointer.compareKey(key) === 0 &&
+        this.#pointer.sequence <= this.#sequence
+      )
+        continue;
+      this.#part = part;
+      this.#load(blockNumber, row);
+      break;
     }
-    this.#page = page;
-    this.#place = 0;
+    this.#key = undefined;
   }
 
-  /** Takes rows in reverse order, and stands on the last in order. */
-  #backward(rows: Row[], endsRun: boolean): void {
-    this.#startsRun = rows.length < this.#pageRows;
-    this.#endsRun = endsRun;
-    const page: Row[] = [];
-    for (const row of rows) {
-      const last = page[page.length - 1];
-      if (last !== undefined && equalBytes(last.key, row.key)) page[page.length - 1] = row;
-      else page.push(row);
-    }
-    const first = page[page.length - 1];
-    // A full page may end amid the versions of a key, before the newest one.
-    if (first !== undefined && !this.#startsRun) page[page.length - 1] = this.#run.get(first.key) ?? first;
-    page.reverse();
-    this.#page = page;
-    this.#place = page.length - 1;
+  /** To the first row whose key is at or after the target, whatever its sequence number. */
+  #seekRow(target: Bytes): void {
+    this.#key = undefined;
+    const at = this.#run.partOf(target);
+    const part = this.#run.parts[at];
+    if (part === undefined) return this.#leave();
+    const isCut = part.from !== undefined && compareBytes(target, part.from) < 0;
+    this.#seekInPart(at, isCut ? part.from! : target);
   }
 
-  #row(): Row {
-    const row = this.#page[this.#place];
-    assert(row !== undefined, "the cursor is on a key");
-    return row;
+  /** To the first row at or after the target, in this part or the one after. */
+  #seekInPart(at: number, target: Bytes): void {
+    const { table } = this.#run.parts[at]!;
+    this.#part = at;
+    const blockNumber = table.blockOf(target);
+    const block = table.rows(blockNumber, false);
+    const row = table.lowerBound(block, this.#pointer, target);
+    if (row < block.count) this.#load(blockNumber, row);
+    else if (blockNumber + 1 < table.footer.dataBlocks) this.#load(blockNumber + 1, 0);
+    else this.#enterPartForward(at + 1);
+  }
+
+  #stepForward(): void {
+    this.#key = undefined;
+    const block = this.#block!;
+    const row = this.#pointer.row + 1;
+    if (row < block.count) this.#table().load(this.#pointer, block, row);
+    else if (this.#blockNumber + 1 < this.#table().footer.dataBlocks) this.#load(this.#blockNumber + 1, 0);
+    else this.#enterPartForward(this.#part + 1);
+  }
+
+  #stepBackward(): void {
+    this.#key = undefined;
+    const row = this.#pointer.row - 1;
+    if (row >= 0) this.#table().load(this.#pointer, this.#block!, row);
+    else if (this.#blockNumber > 0) this.#loadLast(this.#blockNumber - 1);
+    else return this.#enterPartBackward(this.#part - 1);
+    const { from } = this.#run.parts[this.#part]!;
+    if (from !== undefined && this.#pointer.compareKey(from) < 0) this.#enterPartBackward(this.#part - 1);
+  }
+
+  /** To the first row of a part that belongs to it. */
+  #enterPartForward(at: number): void {
+    const part = this.#run.parts[at];
+    if (part === undefined) return this.#leave();
+    if (part.from !== undefined) return this.#seekInPart(at, part.from);
+    this.#part = at;
+    this.#load(0, 0);
+  }
+
+  #enterPartBackward(at: number): void {
+    const part = this.#run.parts[at];
+    if (part === undefined) return this.#leave();
+    this.#part = at;
+    this.#loadLast(part.table.footer.dataBlocks - 1);
+  }
+
+  #load(blockNumber: number, row: number): void {
+    const table = this.#table();
+    const block = table.rows(blockNumber, false);
+    this.#blockNumber = blockNumber;
+    this.#block = block;
+    table.load(this.#pointer, block, row);
+  }
+
+  #loadLast(blockNumber: number): void {
+    const block = this.#table().rows(blockNumber, false);
+    this.#blockNumber = blockNumber;
+    this.#block = block;
+    this.#table().load(this.#pointer, block, block.count - 1);
+  }
+
+  #leave(): void {
+    this.#part = -1;
+    this.#block = undefined;
+  }
+
+  #table(): Table {
+    return this.#run.parts[this.#part]!.table;
+  }
+
+  #checkValid(): void {
+    assert(this.#block !== undefined, "the cursor is on a key");
   }
 }

@@ -1,80 +1,92 @@
 import type { Disk } from "../env/disk.ts";
-import type { TableBuilder, Tables } from "../env/tables.ts";
+import type { Tables } from "../env/tables.ts";
+import type { Workers } from "../env/workers.ts";
 import { assert } from "../lib/assert.ts";
+import type { BlockCache } from "./block-cache.ts";
 import { corruption } from "./corruption.ts";
 import { isRunName, manifestPath, manifestTemporaryPath, runName, runPath } from "./folder-names.ts";
 import {
-  type Applied,
   emptyManifest,
+  filesOf,
   type Manifest,
-  type RunFile,
   readManifest,
+  type TableFile,
   writeManifest,
 } from "./manifest.ts";
 import { Run } from "./run.ts";
-import type { RunPlace } from "./run-builder.ts";
+import { Table } from "./table.ts";
 
 export interface StoreEnv {
   readonly disk: Disk;
   readonly tables: Tables;
+  readonly workers: Workers;
+}
+
+/** Whether there is a store. Runs without a MANIFEST are CORRUPTION: they are somebody's data, never leftovers. */
+export function storeExists(disk: Disk, folder: string): boolean {
+  if (disk.exists(manifestPath(folder))) return true;
+  const run = disk.list(folder).find(isRunName);
+  if (run === undefined) return false;
+  throw corruption(`open "${folder}"`, `it holds runs ("${run}") but no MANIFEST`);
+}
+
+/** Makes an empty store in a folder that has none; durable once it was opened. */
+export function createStore(disk: Disk, folder: string): void {
+  writeManifest(disk, folder, emptyManifest);
 }
 
 /**
- * The folder of a store: its runs, and the MANIFEST that says which they are. Every change takes what is new and
- * durable, replaces the MANIFEST, and only then lets go of what is old. After one that failed, what is on disk is not
- * known, and no other may follow. So a crash at any moment leaves the state
- * before or the state after, and files that nobody names, which the next open removes.
+ * The files of a store as its readers see them: open, and held until MANIFEST names them no more and nobody reads
+ * from
+ * them. Who changes the folder is the worker (upkeep.ts); here its reports are followed.
  */
-export class RunFolder implements RunPlace {
-  readonly #env: StoreEnv;
+export class RunFolder {
+  readonly #tables: Tables;
   readonly #folder: string;
-  readonly #report: (line: string) => void;
-  #manifest: Manifest;
-  /** Newest first, in step with the MANIFEST's. */
-  #runs: readonly Run[];
-  #nextFile: number;
-
-  /** Whether there is a store. Runs without a MANIFEST are CORRUPTION: they are somebody's data, never leftovers. */
-  static exists(disk: Disk, folder: string): boolean {
-    if (disk.exists(manifestPath(folder))) return true;
-    const run = disk.list(folder).find(isRunName);
-    if (run === undefined) return false;
-    throw corruption(`open "${folder}"`, `it holds runs ("${run}") but no MANIFEST`);
-  }
-
-  /** Makes an empty store in a folder that has none; durable once it was opened. */
-  static create(env: StoreEnv, folder: string): void {
-    writeManifest(env.disk, folder, emptyManifest);
-  }
+  readonly #cache: BlockCache;
+  readonly #unneeded: (number: number) => void;
+  readonly #open = new Map<number, Table>();
+  #manifest: Manifest = emptyManifest;
+  #runs: readonly Run[] = [];
 
   /**
-   * Opens all runs of a store that exists, and removes what a crash has left over. What is read here is durable when
+   * Opens all files of a store that exists, and removes what a crash has left over. What is read here is durable when
    * it returns, also when its writer was killed before it could sync the names: the owner will drop its log up to the
-   * applied entry, and a power cut must not bring an older MANIFEST back then. Nor before: the runs that the older one
-   * names may be removed here.
+   * applied entry, and a power cut must not bring an older MANIFEST back then. Nor before: the runs that the older
+   * one
+   * names may be removed here. `unneeded` is told which files may be removed later.
    */
-  static open(env: StoreEnv, folder: string, report: (line: string) => void): RunFolder {
-    const manifest = readManifest(env.disk, folder);
-    // Nothing is removed before everything that should be there was found.
-    const runs = openRuns(env, folder, manifest.runs, report);
-    env.disk.syncFolder(folder);
-    removeOrphans(env.disk, folder, manifest, report);
-    return new RunFolder(env, folder, manifest, runs, report);
-  }
-
-  private constructor(
+  static open(
     env: StoreEnv,
     folder: string,
-    manifest: Manifest,
-    runs: readonly Run[],
+    cache: BlockCache,
     report: (line: string) => void,
-  ) {
-    this.#env = env;
+    unneeded: (number: number) => void,
+  ): RunFolder {
+    const manifest = readManifest(env.disk, folder);
+    // Nothing is removed before everything that should be there was found.
+    for (const file of filesOf(manifest)) checkFile(env.disk, folder, file);
+    const runs = new RunFolder(env.tables, folder, cache, unneeded);
+    try {
+      runs.follow(manifest);
+      env.disk.syncFolder(folder);
+      removeOrphans(env.disk, folder, manifest, report);
+    } catch (error) {
+      runs.close();
+      throw error;
+    }
+    return runs;
+  }
+
+  private constructor(tables: Tables, folder: string, cache: BlockCache, unneeded: (number: number) => void) {
+    this.#tables = tables;
     this.#folder = folder;
-    this.#manifest = manifest;
-    this.#runs = runs;
-    this.#nextFile = manifest.nextFile;
-    this.#report = report;
+    this.#cache = cache;
+    this.#unneeded = unneeded;
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest;
   }
 
   /** Newest first. */
@@ -82,91 +94,48 @@ export class RunFolder implements RunPlace {
     return this.#runs;
   }
 
-  get sequence(): number {
-    return this.#manifest.sequence;
+  /** Memory that open files take for filters and indexes. */
+  get residentBytes(): number {
+    let bytes = 0;
+    for (const table of this.#open.values()) bytes += table.residentBytes;
+    return bytes;
   }
 
-  get applied(): Applied {
-    return this.#manifest.applied;
-  }
-
-  /** Begins the file of a new run. */
-  begin(): { number: number; table: TableBuilder } {
-    const number = this.#nextFile++;
-    return { number, table: this.#env.tables.begin(runPath(this.#folder, number)) };
-  }
-
-  /** Bytes in the file of a run. */
-  sizeOf(number: number): number {
-    return sizeOf(this.#env.disk, runPath(this.#folder, number));
-  }
-
-  /** Adds the newest run, if there is one; its name is durable, with `sequence` and `applied`, when it returns. */
-  add(file: RunFile | undefined, sequence: number, applied: Applied): void {
-    const added = file === undefined ? [] : [this.#open(file)];
-    this.#install([...added, ...this.#runs], sequence, applied);
-  }
-
-  /** Replaces adjacent runs by one with their content, or by nothing. Views that hold the old ones keep them. */
-  replace(inputs: readonly Run[], file: RunFile | undefined): void {
-    const from = this.#runs.indexOf(inputs[0]!);
-    const to = from + inputs.length;
-    assert(
-      from >= 0 && inputs.every((run, at) => run === this.#runs[from + at]),
-      "what is merged lies side by side",
-    );
-    const merged = file === undefined ? [] : [this.#open(file)];
-    const runs = [...this.#runs.slice(0, from), ...merged, ...this.#runs.slice(to)];
-    this.#install(runs, this.sequence, this.applied);
-    const names = inputs.map((run) => runName(run.file.number)).join(" ");
-    const rows = file === undefined ? "nothing" : `${runName(file.number)}, ${file.rows} rows`;
-    this.#report(`Merged ${names} into ${rows}`);
-    for (const run of inputs) {
-      run.drop();
-      run.release();
+  /** MANIFEST is this one now. Views that hold what it does not name keep it. */
+  follow(manifest: Manifest): void {
+    const present = new Map(filesOf(manifest).map((file) => [file.number, file]));
+    for (const file of present.values()) if (!this.#open.has(file.number)) this.#openTable(file);
+    this.#manifest = manifest;
+    this.#runs = manifest.runs.map((state) => new Run(state, (number) => this.#tableOf(number)));
+    for (const [number, table] of [...this.#open]) {
+      if (present.has(number)) continue;
+      this.#open.delete(number);
+      table.release();
     }
   }
 
   close(): void {
-    for (const run of this.#runs) run.release();
     this.#runs = [];
+    const tables = [...this.#open.values()];
+    for (const table of tables) table.release();
+    this.#open.clear();
   }
 
-  /** A run whose content is durable: now its name is, too. */
-  #open(file: RunFile): Run {
-    this.#env.disk.syncFolder(this.#folder);
-    return new Run(this.#env, this.#folder, file, this.#report);
+  #openTable(file: TableFile): void {
+    const released = (table: Table): void => {
+      if (this.#open.get(file.number) !== table) this.#unneeded(file.number);
+    };
+    this.#open.set(file.number, new Table(this.#tables, this.#folder, file, this.#cache, released));
   }
 
-  #install(runs: readonly Run[], sequence: number, applied: Applied): void {
-    const files = runs.map((run) => run.file);
-    const manifest = { nextFile: this.#nextFile, sequence, applied, runs: files };
-    writeManifest(this.#env.disk, this.#folder, manifest);
-    this.#manifest = manifest;
-    this.#runs = runs;
+  #tableOf(number: number): Table {
+    const table = this.#open.get(number);
+    assert(table !== undefined, "what MANIFEST names is open");
+    return table;
   }
 }
 
-function openRuns(
-  env: StoreEnv,
-  folder: string,
-  files: readonly RunFile[],
-  report: (line: string) => void,
-): Run[] {
-  const runs: Run[] = [];
-  try {
-    for (const file of files) {
-      checkFile(env.disk, folder, file);
-      runs.push(new Run(env, folder, file, report));
-    }
-  } catch (error) {
-    for (const run of runs) run.release();
-    throw error;
-  }
-  return runs;
-}
-
-function checkFile(disk: Disk, folder: string, file: RunFile): void {
+function checkFile(disk: Disk, folder: string, file: TableFile): void {
   const path = runPath(folder, file.number);
   if (!disk.exists(path)) throw corruption(`open run "${path}"`, "it is missing, and MANIFEST names it");
   const bytes = sizeOf(disk, path);
@@ -175,7 +144,7 @@ function checkFile(disk: Disk, folder: string, file: RunFile): void {
 }
 
 function removeOrphans(disk: Disk, folder: string, manifest: Manifest, report: (line: string) => void): void {
-  const known = new Set(manifest.runs.map((run) => runName(run.number)));
+  const known = new Set(filesOf(manifest).map((file) => runName(file.number)));
   for (const name of disk.list(folder)) {
     if (!isRunName(name) || known.has(name)) continue;
     disk.remove(`${folder}/${name}`);

@@ -1,200 +1,420 @@
-import type { Row } from "../env/tables.ts";
-import { assert } from "../lib/assert.ts";
-import { DecodeError } from "../lib/codec.ts";
-import { corruption } from "./corruption.ts";
-import type { Applied } from "./manifest.ts";
-import type { Memtable } from "./memtable.ts";
-import { mergeRows } from "./merge.ts";
+import type { WorkerEnv, WorkerPace, WorkerService } from "../env/workers.ts";
+import { assert, unreachable } from "../lib/assert.ts";
+import { compareBytes } from "../lib/bytes.ts";
+import { KvraftError } from "../lib/error.ts";
+import { runPath } from "./folder-names.ts";
+import { estimateLive, type KeySample } from "./key-sample.ts";
+import {
+  filesOf,
+  type Manifest,
+  type MergeState,
+  type RunPart,
+  type RunState,
+  type TableFile,
+  writeManifest,
+} from "./manifest.ts";
+import type { MemtableParts } from "./memtable.ts";
+import { EntryMemory } from "./memtable-entry.ts";
 import { pickMerge } from "./merge-policy.ts";
-import type { Run } from "./run.ts";
-import { RunBuilder } from "./run-builder.ts";
-import type { RunFolder } from "./run-folder.ts";
+import { MemtableSource, RunSource } from "./row-source.ts";
+import { RunBuild } from "./run-build.ts";
+import { Table } from "./table.ts";
+import type { UpkeepOptions, UpkeepOrder, UpkeepReport } from "./upkeep-messages.ts";
 
-/** A memtable that nobody writes to any more, and the state that the store had when it was sealed. */
-export interface Sealed {
-  readonly memtable: Memtable;
+/** Keys that a step of a merge moves at the most, also when nothing of them is left. */
+const keysPerStepMax = 1_000_000;
+/** Garbage that is put up with: while much is written, and while nobody writes much. */
+const spaceRatioBusy = 1.5;
+const spaceRatioResting = 1.1;
+/** So many notes, or the estimate says nothing. */
+const notesMin = 16;
+
+interface Flush {
+  readonly parts: MemtableParts;
   readonly sequence: number;
-  readonly applied: Applied;
+  readonly applied: Manifest["applied"];
 }
 
-/** A merge under way. It knows its inputs by themselves, not by their places: flushes add runs meanwhile. */
-interface Merge {
-  readonly inputs: readonly Run[];
-  readonly builder: RunBuilder;
+interface MergeStep {
+  readonly merge: MergeState;
+  readonly sources: readonly RunSource[];
+  readonly build: RunBuild;
 }
 
 /**
- * The flush of the sealed memtable and the merge of runs, at most one of each, done in slices of a few ms while the
- * store is read and written. A slice changes what readers see in one step or not at all: runs appear, and what they
- * replace goes, when MANIFEST says so. After a failure nothing more is tried.
+ * The store's worker: it makes runs of sealed memtables, merges runs, replaces MANIFEST and removes files. A merge
+ * goes in
+ * steps of one file each, and MANIFEST tells after each how far it has come, so that it needs little space and
+ * goes on
+ * after a crash. A flush goes before a merge, also in the middle of a step. After a failure nothing more is tried:
+ * what is
+ * on disk is not known then.
  */
-export class Upkeep {
-  readonly #folder: RunFolder;
-  readonly #runsMax: number;
-  #sealed: Sealed | undefined;
-  #flush: RunBuilder | undefined;
-  #merge: Merge | undefined;
-  /** The merge that comes next: the inputs. */
-  #due: readonly Run[] | undefined;
-  /** Writes that never pause would leave no time for merges, and reads would look into ever more runs. */
-  #isMergeTurn = false;
-  /** The first failure. What is on disk is not known since. */
-  #failure: unknown;
+export class Upkeep implements WorkerService {
+  readonly #env: WorkerEnv;
+  readonly #send: (report: UpkeepReport) => void;
+  #folder = "";
+  #options: UpkeepOptions = { tableBytesMax: 0, runsMax: 0, historySequences: 0 };
+  #manifest: Manifest | undefined;
+  #nextNumber = 0;
+  /** By number, of every file that MANIFEST names. */
+  readonly #samples = new Map<number, KeySample>();
+  readonly #flushes: Flush[] = [];
+  #flush: { readonly flush: Flush; readonly build: RunBuild } | undefined;
+  #step: MergeStep | undefined;
+  #isResting = false;
+  /**
+   * Whether a merge of everything was asked for, and waits for the merges under way; and the output of the one
+   * that was.
+   */
+  #isCompacting = false;
+  #compaction: number | undefined;
+  #spaceRatio = 1;
+  #hasFailed = false;
+  #work = {
+    flushes: 0,
+    merges: 0,
+    flushMs: 0,
+    mergeMs: 0,
+    flushedBytes: 0,
+    mergeReadBytes: 0,
+    mergeWrittenBytes: 0,
+  };
 
-  constructor(folder: RunFolder, runsMax: number) {
-    this.#folder = folder;
-    this.#runsMax = runsMax;
-    this.#plan();
+  constructor(env: WorkerEnv, send: (report: UpkeepReport) => void) {
+    this.#env = env;
+    this.#send = send;
   }
 
-  get sealed(): Sealed | undefined {
-    return this.#sealed;
+  receive(message: unknown): void {
+    // Only the store speaks to its worker, and it speaks this.
+    const order = message as UpkeepOrder;
+    this.#guard(() => this.#receive(order));
   }
 
-  /** Whether `work` would do something now. While a file is synced there may be work left, but nothing to do. */
-  get hasWork(): boolean {
-    if (this.#failure !== undefined) return false;
-    if (this.#sealed !== undefined && this.#flush?.isWaiting !== true) return true;
-    return this.#canMerge;
-  }
-
-  seal(sealed: Sealed): void {
-    assert(this.#sealed === undefined, "one memtable is sealed at a time");
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#sealed = sealed;
-  }
-
-  /** One slice: of the flush, or of a merge while the flush has nothing to do, or in turns while runs are many. */
-  work(rowsMax: number): void {
+  work(): WorkerPace {
+    let pace: WorkerPace = "idle";
+    const beganMs = this.#env.monotonicMs();
     this.#guard(() => {
-      const sealed = this.#flush?.isWaiting === true ? undefined : this.#sealed;
-      if (sealed === undefined || (this.#isMergeTurn && this.#canMerge)) {
-        this.#isMergeTurn = false;
-        this.#mergeSome(rowsMax);
-      } else {
-        this.#isMergeTurn = this.#folder.runs.length > this.#runsMax;
-        this.#flushSome(sealed, rowsMax);
+      if (this.#manifest === undefined) return;
+      if (this.#flush !== undefined || this.#flushes.length > 0) {
+        this.#flushSome();
+        this.#work.flushMs += this.#env.monotonicMs() - beganMs;
+        pace = "busy";
+      } else if (this.#mergeSome()) {
+        this.#work.mergeMs += this.#env.monotonicMs() - beganMs;
+        pace = this.#isUrgent ? "busy" : "gentle";
       }
     });
-  }
-
-  /** Finishes the flush at once. */
-  flushNow(): void {
-    this.#guard(() => {
-      if (this.#sealed === undefined) return;
-      this.#flush ??= this.#beginFlush(this.#sealed);
-      this.#flush.finishNow();
-      this.#installFlush(this.#sealed, this.#flush);
-    });
-  }
-
-  /** Finishes the merge under way, and does all that are due after it. */
-  mergeNow(): void {
-    this.#guard(() => {
-      for (;;) {
-        const merge = this.#merge ?? this.#beginMerge();
-        if (merge === undefined) return;
-        describingDamage(merge.inputs, () => merge.builder.finishNow());
-        this.#installMerge(merge);
-      }
-    });
+    return this.#hasFailed ? "idle" : pace;
   }
 
   /** Drops what is under way. Files that stay behind are removed at the next open. */
   abandon(): void {
-    this.#flush?.abandon();
-    this.#merge?.builder.abandon();
+    this.#flush?.build.abandon();
     this.#flush = undefined;
-    this.#merge = undefined;
-    this.#due = undefined;
+    this.#abandonStep();
   }
 
-  get #canMerge(): boolean {
-    return this.#merge === undefined ? this.#due !== undefined : !this.#merge.builder.isWaiting;
-  }
-
-  #flushSome(sealed: Sealed, rowsMax: number): void {
-    if (this.#flush === undefined) {
-      if (sealed.memtable.sortSome()) return;
-      this.#flush = this.#beginFlush(sealed);
+  #receive(order: UpkeepOrder): void {
+    switch (order.kind) {
+      case "begin":
+        return this.#begin(order.folder, order.manifest, order.options);
+      case "flush":
+        this.#flushes.push(order);
+        return;
+      case "remove":
+        return this.#remove(order.number);
+      case "compact":
+        this.#isCompacting = true;
+        return;
+      case "rest":
+        this.#isResting = order.isResting;
+        return;
+      default:
+        unreachable(order);
     }
-    if (this.#flush.isDurable) this.#installFlush(sealed, this.#flush);
-    else this.#flush.step(rowsMax);
   }
 
-  #mergeSome(rowsMax: number): void {
-    const merge = this.#merge ?? this.#beginMerge();
-    if (merge === undefined || merge.builder.isWaiting) return;
-    if (merge.builder.isDurable) this.#installMerge(merge);
-    else describingDamage(merge.inputs, () => merge.builder.step(rowsMax));
+  #begin(folder: string, manifest: Manifest, options: UpkeepOptions): void {
+    this.#folder = folder;
+    this.#options = options;
+    this.#manifest = manifest;
+    this.#nextNumber = manifest.nextNumber;
+    for (const file of filesOf(manifest)) {
+      const table = this.#open(file);
+      this.#samples.set(file.number, table.footer.sample);
+      table.release();
+    }
+    this.#estimate();
   }
 
-  #beginFlush({ memtable }: Sealed): RunBuilder {
-    // Stays true until the run is there: without runs there is no merge that could bring one.
-    const isBottom = this.#folder.runs.length === 0;
-    return this.#build([memtable.rows()], isBottom);
+  /** Readers have no part in a file that cannot be removed: the next open tries again. */
+  #remove(number: number): void {
+    try {
+      this.#env.disk.remove(runPath(this.#folder, number));
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#send({ kind: "line", text: error.message });
+    }
   }
 
-  #beginMerge(): Merge | undefined {
-    const inputs = this.#due;
-    if (inputs === undefined) return undefined;
-    this.#due = undefined;
-    // Stays true to the end: what is added meanwhile is newer.
-    const isBottom = this.#folder.runs.at(-1) === inputs.at(-1);
-    const builder = describingDamage(inputs, () =>
-      this.#build(
-        inputs.map((run) => run.rows()),
-        isBottom,
-      ),
-    );
-    this.#merge = { inputs, builder };
-    return this.#merge;
-  }
+  // ---- flushes ----
 
-  #build(layers: readonly Iterable<Row>[], isBottom: boolean): RunBuilder {
-    return new RunBuilder(mergeRows(layers, [], isBottom), this.#folder);
-  }
-
-  #installFlush({ sequence, applied }: Sealed, flush: RunBuilder): void {
-    this.#folder.add(flush.output(), sequence, applied);
-    this.#sealed = undefined;
+  #flushSome(): void {
+    this.#flush ??= this.#beginFlush(this.#flushes.shift()!);
+    const { flush, build } = this.#flush;
+    if (!build.work()) return;
     this.#flush = undefined;
-    this.#plan();
+    const { runs } = this.#known;
+    const files = build.outputs.map(({ file }) => file);
+    const run = { id: this.#nextNumber++, parts: files.map((file) => ({ file, from: undefined })) };
+    this.#work.flushes++;
+    this.#work.flushedBytes += bytesOf(files);
+    const { sequence, applied } = flush;
+    const changed = { ...this.#known, sequence, applied, historyFloor: this.#floorAt(sequence) };
+    this.#install({ ...changed, runs: files.length === 0 ? runs : [run, ...runs] }, build, true);
   }
 
-  #installMerge({ inputs, builder }: Merge): void {
-    this.#folder.replace(inputs, builder.output());
-    this.#merge = undefined;
-    this.#plan();
+  #beginFlush(flush: Flush): { flush: Flush; build: RunBuild } {
+    const chunks = flush.parts.chunks.map((chunk) => new Uint8Array(chunk));
+    const words = flush.parts.chunks.map((chunk) => new Uint32Array(chunk));
+    const source = new MemtableSource(flush.parts, new EntryMemory(chunks, words));
+    const build = new RunBuild(this.#env, {
+      folder: this.#folder,
+      newestFirst: [source],
+      // Stays true until the run is there: without runs there is no merge that could bring one.
+      rules: { isBottom: this.#known.runs.length === 0, historyFloor: this.#floorAt(flush.sequence) },
+      tableBytesMax: this.#options.tableBytesMax,
+      keysMax: Infinity,
+      filesMax: Infinity,
+      nextNumber: () => this.#nextNumber++,
+      what: "a memtable",
+    });
+    return { flush, build };
   }
 
-  #plan(): void {
-    if (this.#merge !== undefined) return;
-    const { runs } = this.#folder;
-    const sizes = runs.map((run) => run.file.bytes);
-    const range = pickMerge(sizes, this.#runsMax);
-    this.#due = range && runs.slice(range.from, range.to);
+  // ---- merges ----
+
+  /** Returns whether there was something to do. */
+  #mergeSome(): boolean {
+    this.#step ??= this.#beginStep();
+    if (this.#step === undefined) {
+      if (this.#isCompacting) {
+        this.#isCompacting = false;
+        this.#send({ kind: "compacted" });
+      }
+      return false;
+    }
+    if (this.#step.build.work()) this.#endStep(this.#step);
+    return true;
+  }
+
+  #beginStep(): MergeStep | undefined {
+    if (this.#known.merges.length === 0 || this.#canBeginAnother) this.#beginMerge();
+    const merge = this.#smallestMerge();
+    if (merge === undefined) return undefined;
+    const open = (file: TableFile) => this.#open(file);
+    const inputs = this.#runsOf(merge.inputs);
+    const sources = inputs.map((run) => new RunSource(run.parts, open));
+    const names = inputs.flatMap((run) =>
+      run.parts.map(({ file }) => `"${runPath(this.#folder, file.number)}"`),
+    );
+    const build = new RunBuild(this.#env, {
+      folder: this.#folder,
+      newestFirst: sources,
+      rules: { isBottom: merge.isBottom, historyFloor: this.#floorAt(this.#known.sequence) },
+      tableBytesMax: this.#options.tableBytesMax,
+      keysMax: keysPerStepMax,
+      filesMax: 1,
+      nextNumber: () => this.#nextNumber++,
+      what: `runs ${names.slice(0, 16).join(", ")}`,
+    });
+    return { merge, sources, build };
+  }
+
+  /** Notes in memory that a merge begins; MANIFEST tells of it with its first step. */
+  #beginMerge(): void {
+    const { runs, merges } = this.#known;
+    const range = this.#isCompacting ? { from: 0, to: runs.length } : this.#pick();
+    if (range === undefined || runs.length === 0) return;
+    const inputs = runs.slice(range.from, range.to);
+    const output: RunState = { id: this.#nextNumber++, parts: [] };
+    // Stays true to the end: what is added meanwhile is newer.
+    const merge = {
+      inputs: inputs.map(({ id }) => id),
+      output: output.id,
+      isBottom: range.to === runs.length,
+    };
+    this.#manifest = {
+      ...this.#known,
+      runs: [...runs.slice(0, range.to), output, ...runs.slice(range.to)],
+      merges: [...merges, merge],
+    };
+    if (!this.#isCompacting) return;
+    this.#isCompacting = false;
+    this.#compaction = output.id;
+  }
+
+  #pick(): { from: number; to: number } | undefined {
+    const { runs, merges } = this.#known;
+    const merging = new Set(merges.flatMap(({ inputs, output }) => [...inputs, output]));
+    const sizes = runs.map((run) => ({ bytes: bytesOfRun(run), isMerging: merging.has(run.id) }));
+    return pickMerge(sizes, {
+      runsMax: this.#options.runsMax,
+      spaceRatio: this.#spaceRatio,
+      spaceRatioMax: this.#isResting ? spaceRatioResting : spaceRatioBusy,
+    });
+  }
+
+  #endStep({ merge, sources, build }: MergeStep): void {
+    const nextKey = build.nextKey();
+    this.#step = undefined;
+    for (const source of sources) source.close();
+    const outputs = build.outputs.map(({ file }) => ({ file, from: undefined }));
+    const before = bytesOf(this.#runsOf(merge.inputs).flatMap((run) => run.parts.map(({ file }) => file)));
+    const isDone = nextKey === undefined;
+    const runs: RunState[] = [];
+    for (const run of this.#known.runs) {
+      if (run.id === merge.output) {
+        const parts = [...run.parts, ...outputs];
+        if (!isDone || parts.length > 0) runs.push({ id: run.id, parts });
+      } else if (!merge.inputs.includes(run.id)) runs.push(run);
+      else if (!isDone) runs.push({ id: run.id, parts: partsFrom(run.parts, nextKey) });
+    }
+    const merges = isDone ? this.#known.merges.filter((other) => other !== merge) : this.#known.merges;
+    const historyFloor = this.#floorAt(this.#known.sequence);
+    const inputs = runs.filter((run) => merge.inputs.includes(run.id)).flatMap((run) => run.parts);
+    this.#work.mergeReadBytes += Math.max(0, before - bytesOf(inputs.map(({ file }) => file)));
+    this.#work.mergeWrittenBytes += bytesOf(outputs.map(({ file }) => file));
+    if (isDone) this.#work.merges++;
+    this.#install({ ...this.#known, historyFloor, runs, merges }, build, false);
+    if (isDone) this.#reportMerge(merge);
+  }
+
+  #reportMerge(merge: MergeState): void {
+    const output = this.#known.runs.find((run) => run.id === merge.output);
+    const rows = output?.parts.reduce((sum, { file }) => sum + file.rows, 0) ?? 0;
+    this.#send({ kind: "line", text: `Merged ${merge.inputs.length} runs into one of ${rows} rows` });
+    if (this.#compaction !== merge.output) return;
+    this.#compaction = undefined;
+    this.#send({ kind: "compacted" });
+  }
+
+  /** Small merges need not wait for the end of a large one. */
+  get #canBeginAnother(): boolean {
+    return !this.#isCompacting && this.#known.merges.length < mergesMax;
+  }
+
+  #smallestMerge(): MergeState | undefined {
+    let smallest: MergeState | undefined;
+    let smallestBytes = Infinity;
+    for (const merge of this.#known.merges) {
+      const bytes = this.#runsOf(merge.inputs).reduce((sum, run) => sum + bytesOfRun(run), 0);
+      if (bytes < smallestBytes) {
+        smallest = merge;
+        smallestBytes = bytes;
+      }
+    }
+    return smallest;
+  }
+
+  /** Whether merges may take all they can get: readers or the disk's space suffer. */
+  get #isUrgent(): boolean {
+    return (
+      this.#isCompacting ||
+      this.#compaction !== undefined ||
+      this.#known.runs.length > 2 * this.#options.runsMax ||
+      this.#spaceRatio > spaceRatioBusy
+    );
+  }
+
+  // ---- both ----
+
+  /** What was built becomes a part of the store: first the files' names are durable, then MANIFEST. */
+  #install(manifest: Manifest, build: RunBuild, isFlush: boolean): void {
+    if (build.outputs.length > 0) this.#env.disk.syncFolder(this.#folder);
+    const installed = { ...manifest, nextNumber: this.#nextNumber };
+    writeManifest(this.#env.disk, this.#folder, installed);
+    this.#manifest = installed;
+    for (const { file, sample } of build.outputs) this.#samples.set(file.number, sample);
+    const present = new Set(filesOf(installed).map((file) => file.number));
+    for (const number of this.#samples.keys()) if (!present.has(number)) this.#samples.delete(number);
+    this.#estimate();
+    this.#send({
+      kind: "installed",
+      manifest: installed,
+      isFlush,
+      work: { ...this.#work },
+      spaceRatio: this.#spaceRatio,
+      mergeDebtBytes: installed.merges.reduce(
+        (sum, merge) => sum + this.#runsOf(merge.inputs).reduce((bytes, run) => bytes + bytesOfRun(run), 0),
+        0,
+      ),
+    });
+  }
+
+  #estimate(): void {
+    const files = filesOf(this.#known);
+    const { live, total, notes } = estimateLive(files.map((file) => this.#samples.get(file.number)!));
+    // A small store is not worth guessing about: at the worst each run holds what the largest one does.
+    const largest = Math.max(1, ...this.#known.runs.map(bytesOfRun));
+    this.#spaceRatio = notes < notesMin ? bytesOf(files) / largest : total / Math.max(live, 1);
+  }
+
+  #floorAt(sequence: number): number {
+    return Math.max(this.#known.historyFloor, sequence - this.#options.historySequences);
+  }
+
+  #runsOf(ids: readonly number[]): RunState[] {
+    return ids.map((id) => {
+      const run = this.#known.runs.find((other) => other.id === id);
+      assert(run !== undefined, "what is merged is in MANIFEST");
+      return run;
+    });
+  }
+
+  #open(file: TableFile): Table {
+    return new Table(this.#env.tables, this.#folder, file, undefined);
+  }
+
+  get #known(): Manifest {
+    assert(this.#manifest !== undefined, "a worker is told which folder is its own first");
+    return this.#manifest;
+  }
+
+  #abandonStep(): void {
+    this.#step?.build.abandon();
+    for (const source of this.#step?.sources ?? []) source.close();
+    this.#step = undefined;
   }
 
   #guard(change: () => void): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#hasFailed) return;
     try {
       change();
     } catch (error) {
-      this.#failure = error;
+      if (!(error instanceof KvraftError)) throw error;
+      this.#hasFailed = true;
       this.abandon();
-      throw error;
+      this.#send({ kind: "failed", code: error.code, message: error.message });
     }
   }
 }
 
-/** Which run a bad record came from is not known any more when the merge finds it. */
-function describingDamage<T>(inputs: readonly Run[], run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    const paths = inputs.map((input) => `"${input.path}"`).join(", ");
-    throw corruption(`merge runs ${paths}`, `one of them is damaged (${error.message})`, error);
-  }
+/** Merges that may be under way at once. */
+const mergesMax = 4;
+
+function partsFrom(parts: readonly RunPart[], nextKey: Uint8Array): RunPart[] {
+  return parts
+    .filter(({ file }) => compareBytes(file.largest, nextKey) >= 0)
+    .map(({ file, from }) => ({ file, from: compareBytes(file.smallest, nextKey) < 0 ? nextKey : from }));
+}
+
+function bytesOf(files: readonly TableFile[]): number {
+  return files.reduce((sum, file) => sum + file.bytes, 0);
+}
+
+function bytesOfRun(run: RunState): number {
+  return bytesOf(run.parts.map(({ file }) => file));
 }

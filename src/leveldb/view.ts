@@ -1,13 +1,12 @@
 import { assert } from "../lib/assert.ts";
-import type { Bytes } from "../lib/bytes.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Memtable } from "./memtable.ts";
-import type { Version } from "./memtable-entry.ts";
+import { MemtableCursor } from "./memtable-cursor.ts";
 import type { Run } from "./run.ts";
 import { RunCursor } from "./run-cursor.ts";
 
 /** A memtable as it was when it was pinned. */
-interface Pinned {
+export interface Pinned {
   readonly memtable: Memtable;
   readonly stamp: number;
 }
@@ -33,7 +32,7 @@ export class View {
     this.memory = memory;
     this.runs = runs;
     this.sequence = sequence;
-    for (const run of runs) run.hold();
+    for (const run of runs) for (const { table } of run.parts) table.hold();
   }
 
   get isReleased(): boolean {
@@ -47,21 +46,11 @@ export class View {
     return new View(this.memory, this.runs, this.sequence);
   }
 
-  /** The versions of a key in memory, one per memtable that has it, newest first. */
-  versions(key: Bytes): Version[] {
-    const versions: Version[] = [];
-    for (const { memtable, stamp } of this.memory) {
-      const version = memtable.visible(key, stamp);
-      if (version !== undefined) versions.push(version);
-    }
-    return versions;
-  }
-
-  /** One cursor per layer, newest first. */
-  cursors(): Cursor[] {
+  /** One cursor per layer, newest first, over what was there at a sequence number. */
+  cursors(sequence: number): Cursor[] {
     return [
-      ...this.memory.map(({ memtable, stamp }) => memtable.cursor(stamp)),
-      ...this.runs.map((run) => new RunCursor(run)),
+      ...this.memory.map(({ memtable, stamp }) => new MemtableCursor(memtable, stamp, sequence)),
+      ...this.runs.map((run) => new RunCursor(run, sequence)),
     ];
   }
 
@@ -69,6 +58,6 @@ export class View {
     assert(!this.#isReleased, "a view is released once");
     this.#isReleased = true;
     for (const { memtable, stamp } of this.memory) memtable.unpin(stamp);
-    for (const run of this.runs) run.release();
+    for (const run of this.runs) for (const { table } of run.parts) table.release();
   }
 }

@@ -48,6 +48,16 @@ export function concatBytes(parts: readonly Bytes[]): Bytes {
   return new Uint8Array(Buffer.concat(parts));
 }
 
+const bufferCopy = Buffer.prototype.copy;
+
+/**
+ * Copies source[start, end) to `at` of the target, which has room for it. Without a view, which would cost more
+ * than the copy.
+ */
+export function copyRange(source: Bytes, start: number, end: number, target: Bytes, at: number): void {
+  bufferCopy.call(source as Buffer, target, at, start, end);
+}
+
 /** A copy that shares no memory with its source, so that a small value does not keep a large buffer alive. */
 export function copyBytes(bytes: Bytes): Bytes {
   return new Uint8Array(bytes);

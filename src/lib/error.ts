@@ -12,6 +12,7 @@
  * - `INVALID_ARGUMENT` a caller passed something out of range
  * - `NOT_FOUND`        something that must exist does not
  * - `EXISTS`           something that must not exist does
+ * - `COMPACTED`        a state of the past was asked for that is not kept any more
  * - `CLOSED`           the object was closed before
  * - `PROTOCOL`         a peer or client sent bytes that are no frame of ours
  */
@@ -27,6 +28,7 @@ export type ErrorCode =
   | "INVALID_ARGUMENT"
   | "NOT_FOUND"
   | "EXISTS"
+  | "COMPACTED"
   | "CLOSED"
   | "PROTOCOL";
 

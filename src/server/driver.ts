@@ -41,9 +41,11 @@ export interface DriverOptions {
 const applySliceBytesMax = 128 * 1024;
 /** Milliseconds that applying may take out of one turn: heartbeats and other clients come in between. */
 const applyTurnMs = 4;
-/** Milliseconds of each tick that flushes and merges may take, and when they fall behind the writes. */
-const workTurnMs = 3;
-const workTurnBehindMs = 10;
+/** What may be applied in a tick when the store begins to ask for slower writes; nothing is when it asks for none. */
+const pressedTickBytesMax = 512 * 1024;
+/** The store may tidy up when there were few entries in so many ticks. */
+const restTicks = 200;
+const restEntriesMax = 200;
 
 /**
  * Runs the core against the world. Every event (a tick, messages, requests, a finished write) ends in the same
@@ -70,8 +72,11 @@ export class Driver {
   #unreadable: ReadState[] = [];
   /** The last entry whose effects are in a run, or in the memtable that was sealed to become one. */
   #sealedIndex: number;
-  /** Whether a tick has passed since the store's last share of work. */
-  #hasTicked = false;
+  /** Bytes that were applied in this tick while the store asked for slower writes. */
+  #pressedBytes = 0;
+  /** Ticks since it was last looked how much there is to apply, and the last entry then. */
+  #restTicks = 0;
+  #restIndex = 0;
 
   constructor(options: DriverOptions, owner: DriverOwner) {
     this.#options = options;
@@ -145,7 +150,6 @@ export class Driver {
       if (!this.#applyCommitted()) this.schedule();
       this.#answerReads();
       this.#owner.turnEnds();
-      this.#workOnStore();
     });
   };
 
@@ -165,26 +169,26 @@ export class Driver {
     const { clock, tickMs } = this.#options;
     this.#tickedAtMs = clock.monotonicMs();
     this.#timer = clock.after(tickMs, () => this.#onTimer());
-    this.#hasTicked = true;
-    this.#guard(() => this.#raft.tick());
+    this.#pressedBytes = 0;
+    this.#guard(() => {
+      this.#raft.tick();
+      this.#restStore();
+    });
     this.schedule();
   }
 
-  /**
-   * Flushes and merges a little, at the end of a turn, when nobody waits for anything else: once per tick, and in
-   * every turn while the memory is full again before what was sealed is stored. Full twice over, it is stored at once.
-   */
-  #workOnStore(): void {
-    const { clock, store } = this.#options;
-    if (store.isOverfull) store.flushSealed();
-    if (store.isFull && !store.isSealed) this.#sealStore();
-    if (!store.hasWork || !(this.#hasTicked || store.isFull)) return;
-    this.#hasTicked = false;
-    const untilMs = clock.monotonicMs() + (store.isBehind ? workTurnBehindMs : workTurnMs);
-    while (store.work() && clock.monotonicMs() < untilMs);
+  /** Tells the store, now and then, whether many writes come. */
+  #restStore(): void {
+    if (++this.#restTicks < restTicks) return;
+    this.#options.store.rest(this.#appliedIndex - this.#restIndex <= restEntriesMax);
+    this.#restTicks = 0;
+    this.#restIndex = this.#appliedIndex;
   }
 
-  /** MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state in. */
+  /**
+   * MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state
+   * in.
+   */
   #sealStore(): void {
     this.#options.machine.save();
     this.#options.store.seal(this.applied);
@@ -222,24 +226,34 @@ export class Driver {
     this.schedule();
   }
 
-  /** Applies what is committed for a few milliseconds. Returns whether that was all of it. */
+  /** Applies what is committed for a few milliseconds. Returns whether that was all of it that may be applied now. */
   #applyCommitted(): boolean {
-    const { clock } = this.#options;
+    const { clock, store } = this.#options;
     let untilMs = 0;
     for (;;) {
-      const entries = this.#raft.takeCommitted(applySliceBytesMax);
+      const bytesMax = this.#applyBytesMax();
+      const entries = bytesMax === 0 ? [] : this.#raft.takeCommitted(bytesMax);
       if (entries.length === 0) return true;
       for (const entry of entries) this.#apply(entry);
-      if (this.#options.store.isFull) return false;
+      if (store.isFull && store.canSeal) this.#sealStore();
       if (untilMs === 0) untilMs = clock.monotonicMs() + applyTurnMs;
       else if (clock.monotonicMs() >= untilMs) return false;
     }
+  }
+
+  /** Writes that come faster than the store's worker can take them wait, the longer the more memory waits for it. */
+  #applyBytesMax(): number {
+    const { pressure } = this.#options.store;
+    if (pressure === 0) return applySliceBytesMax;
+    const left = (1 - pressure) * pressedTickBytesMax - this.#pressedBytes;
+    return Math.max(0, Math.min(left, applySliceBytesMax));
   }
 
   #apply(entry: Entry): void {
     const { machine } = this.#options;
     this.#appliedIndex = entry.index;
     this.#appliedTerm = entry.term;
+    this.#pressedBytes += entry.data.length;
     if (entry.kind === "command") this.#owner.applied(entry, machine.applyCommand(entry.index, entry.data));
     else if (entry.kind === "config") machine.applyConfiguration(entry.index, entry.data);
     else {

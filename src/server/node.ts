@@ -60,7 +60,8 @@ export class Node {
     this.#store = LevelDB.open(env, folder.storeFolder, {
       createIfMissing: true,
       memtableBytesMax: config.limits.memtableBytes,
-      report: (line) => options.log("warn", line),
+      report: (line) => options.log("info", line),
+      failed: options.failed,
     });
     this.#machine = this.#openMachine();
     this.#raft = this.#makeRaft();
@@ -109,7 +110,10 @@ export class Node {
     this.#requests.handle(connection, frame);
   }
 
-  /** Ends gracefully: what is applied is stored. Throws a KvraftError when it cannot be, and has ended all the same. */
+  /**
+   * Ends gracefully: what is applied is stored. Throws a KvraftError when it cannot be, and has ended all the
+   * same.
+   */
   stop(): void {
     this.#halt();
     try {

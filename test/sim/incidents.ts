@@ -71,7 +71,7 @@ export class Incidents {
           this.#down(each, incident.forMs, (machine) => machine.cutPower(incident.fate, true));
         return;
       case "pause":
-        this.#machine(incident.target).process?.spend(incident.forMs);
+        this.#machine(incident.target).process?.pause(incident.forMs);
         return;
       case "partition":
         return this.#partition(incident.side, incident);

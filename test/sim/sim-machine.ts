@@ -4,11 +4,12 @@ import type { Prng } from "../../src/env/prng.ts";
 import type { Address } from "../../src/lib/address.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { KVServer } from "../../src/server/kv-server.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
 import type { Fate, MachinePlan, Plan } from "./plan.ts";
 import { PowerCut, SimDisk } from "./sim-disk.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
-import { SimTables } from "./sim-tables.ts";
+import { SimWorkers } from "./sim-workers.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
@@ -93,7 +94,8 @@ export class SimMachine {
       clock: process,
       net: net.of(process, this.name),
       disk,
-      tables: new SimTables(disk),
+      tables: new MemoryTables(disk),
+      workers: new SimWorkers(timeline, process, this.disk),
       random32: () => this.#prng.u32(),
     };
     trace.add(`${this.name} starts`);

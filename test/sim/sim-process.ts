@@ -24,6 +24,7 @@ export class SimProcess implements Clock {
   /** How far its wall clock is off now, in ms. */
   skewMs: number;
   #isAlive = true;
+  readonly #threads: SimProcess[] = [];
   readonly #timeline: Timeline;
   readonly #rate: number;
   readonly #lookMs: number;
@@ -57,8 +58,30 @@ export class SimProcess implements Clock {
     this.#busyUntilMs = this.nowMs + ms;
   }
 
+  /** The process stands still with all its threads. */
+  pause(ms: number): void {
+    for (const one of [this, ...this.#threads]) one.spend(ms);
+  }
+
+  /** It stands still until the other has come as far. */
+  waitFor(other: SimProcess): void {
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, other.nowMs);
+  }
+
+  /** Another thread of this process: it works by itself, and dies with it. */
+  thread(name: string): SimProcess {
+    const thread = new SimProcess(this.#timeline, {
+      name: `${this.name} ${name}`,
+      clockRate: this.#rate,
+      lookMs: this.#lookMs,
+    });
+    this.#threads.push(thread);
+    return thread;
+  }
+
   die(): void {
     this.#isAlive = false;
+    for (const thread of this.#threads) thread.die();
   }
 
   monotonicMs(): number {

@@ -1,0 +1,201 @@
+/**
+ * Workers as threads of this process, each a program of its own (`serveWorker`) that is started from the same
+ * file. Messages
+ * go through ports; three counters in shared memory let each side wait for the other without its event loop.
+ */
+import { setPriority } from "node:os";
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+  workerData,
+} from "node:worker_threads";
+import { assert } from "../lib/assert.ts";
+import { BunDisk } from "./bun-disk.ts";
+import { SqliteTables } from "./sqlite-tables.ts";
+import type { MakeWorkerService, WorkerPace, WorkerService, Workers, WorkerThread } from "./workers.ts";
+
+/** What a worker is told when it starts. */
+interface WorkerStart {
+  readonly kind: typeof workerKind;
+  readonly port: MessagePort;
+  readonly counters: SharedArrayBuffer;
+}
+
+const workerKind = "kvraft worker";
+/** Places in the counters: messages to the worker, messages from it, and whether it has ended. */
+const sentPlace = 0;
+const toldPlace = 1;
+const endedPlace = 2;
+/** A worker is waited for so long when it shall end: longer than a slice and a sync of a slow disk take. */
+const endMsMax = 10_000;
+/** How much less of a busy processor a worker gets than the event loop, as `nice` has it. */
+const niceness = 5;
+/** The longest rest between two slices of work that does not hurry. */
+const restMsMax = 50;
+
+const endMessage = "end";
+
+/** A worker's last word, when its service has thrown. */
+interface Crash {
+  readonly crash: string;
+}
+
+/** The real Workers. `program` is the file that calls `serveWorker` when it runs in a worker. */
+export class BunWorkers implements Workers {
+  readonly #program: string;
+
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  start(receive: (message: unknown) => void): WorkerThread {
+    return new BunWorkerThread(this.#program, receive);
+  }
+}
+
+class BunWorkerThread implements WorkerThread {
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #counters = new Int32Array(new SharedArrayBuffer(12));
+  readonly #receive: (message: unknown) => void;
+  #received = 0;
+  #isEnded = false;
+
+  constructor(program: string, receive: (message: unknown) => void) {
+    this.#receive = receive;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const start: WorkerStart = { kind: workerKind, port: port2, counters: this.#counters.buffer };
+    this.#worker = new Worker(program, { workerData: start, transferList: [port2] });
+    this.#worker.on("error", (error) => {
+      throw error;
+    });
+    port1.on("message", (message: unknown) => this.#hear(message));
+  }
+
+  post(message: unknown): void {
+    assert(!this.#isEnded, "a worker that was ended is told nothing");
+    this.#port.postMessage(message);
+    Atomics.add(this.#counters, sentPlace, 1);
+    Atomics.notify(this.#counters, sentPlace);
+  }
+
+  wait(ms: number): void {
+    if (Atomics.load(this.#counters, toldPlace) === this.#received)
+      Atomics.wait(this.#counters, toldPlace, this.#received, ms);
+    for (
+      let next = receiveMessageOnPort(this.#port);
+      next !== undefined;
+      next = receiveMessageOnPort(this.#port)
+    )
+      this.#hear(next.message);
+  }
+
+  end(): boolean {
+    this.post(endMessage);
+    this.#isEnded = true;
+    const outcome = Atomics.wait(this.#counters, endedPlace, 0, endMsMax);
+    this.#port.close();
+    // Whether it has ended or hangs: the process may leave it behind.
+    this.#worker.unref();
+    void this.#worker.terminate();
+    return outcome !== "timed-out";
+  }
+
+  #hear(message: unknown): void {
+    this.#received++;
+    if (this.#isEnded) return;
+    if (isCrash(message)) throw new Error(message.crash);
+    this.#receive(message);
+  }
+}
+
+/** Runs the program's service in this thread, which must be a worker that BunWorkers has started. */
+export function serveWorker(make: MakeWorkerService): void {
+  const { port, counters } = workerStart();
+  // A busy machine serves clients first. Not every system lets a thread be nice: it works the same, then.
+  try {
+    setPriority(niceness);
+  } catch {}
+  new Server(port, new Int32Array(counters), make);
+}
+
+/** Whether this thread is a worker that BunWorkers has started. */
+export function isWorker(): boolean {
+  return (workerData as Partial<WorkerStart> | null | undefined)?.kind === workerKind;
+}
+
+function workerStart(): WorkerStart {
+  assert(isWorker(), "a worker is started by BunWorkers");
+  return workerData as WorkerStart;
+}
+
+class Server {
+  readonly #port: MessagePort;
+  readonly #counters: Int32Array<SharedArrayBuffer>;
+  readonly #service: WorkerService;
+  #isEnded = false;
+
+  constructor(port: MessagePort, counters: Int32Array<SharedArrayBuffer>, make: MakeWorkerService) {
+    this.#port = port;
+    this.#counters = counters;
+    const env = { disk: new BunDisk(), tables: new SqliteTables(), monotonicMs: () => performance.now() };
+    this.#service = make(env, (message) => this.#send(message));
+    port.on("message", (message: unknown) => this.#run(message));
+  }
+
+  #run(message: unknown): void {
+    try {
+      this.#receive(message);
+      while (!this.#isEnded && this.#slice() !== "idle");
+    } catch (error) {
+      const crash = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#send({ crash } satisfies Crash);
+      this.#end();
+    }
+  }
+
+  /** A slice of work, what was said meanwhile, and a rest as long as the slice when it does not hurry. */
+  #slice(): WorkerPace {
+    const beganMs = performance.now();
+    const sent = Atomics.load(this.#counters, sentPlace);
+    const pace = this.#service.work();
+    const workedMs = performance.now() - beganMs;
+    if (pace === "gentle") Atomics.wait(this.#counters, sentPlace, sent, Math.min(workedMs, restMsMax));
+    let isTold = false;
+    for (
+      let next = receiveMessageOnPort(this.#port);
+      next !== undefined;
+      next = receiveMessageOnPort(this.#port)
+    ) {
+      isTold = true;
+      this.#receive(next.message);
+    }
+    return isTold ? "busy" : pace;
+  }
+
+  #receive(message: unknown): void {
+    if (this.#isEnded) return;
+    if (message === endMessage) this.#end();
+    else this.#service.receive(message);
+  }
+
+  #send(message: unknown): void {
+    this.#port.postMessage(message);
+    Atomics.add(this.#counters, toldPlace, 1);
+    Atomics.notify(this.#counters, toldPlace);
+  }
+
+  #end(): void {
+    this.#isEnded = true;
+    Atomics.store(this.#counters, endedPlace, 1);
+    Atomics.notify(this.#counters, endedPlace);
+    this.#port.close();
+  }
+}
+
+function isCrash(message: unknown): message is Crash {
+  return typeof message === "object" && message !== null && "crash" in message;
+}

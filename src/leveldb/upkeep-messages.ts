@@ -1,0 +1,68 @@
+import type { ErrorCode } from "../lib/error.ts";
+import type { Applied, Manifest } from "./manifest.ts";
+import type { MemtableParts } from "./memtable.ts";
+
+/** How a store is kept, for the worker that does it. */
+export interface UpkeepOptions {
+  /**
+   * A run is divided into files of about this size: what a step of a merge writes, and the space that it needs for
+   * a while.
+   */
+  readonly tableBytesMax: number;
+  readonly runsMax: number;
+  /** So many sequence numbers back a read sees the past. */
+  readonly historySequences: number;
+}
+
+/** What the store tells its worker. Plain data and shared memory: it goes from thread to thread. */
+export type UpkeepOrder =
+  /** The first one: the folder is the worker's from now on, as MANIFEST describes it. */
+  | {
+      readonly kind: "begin";
+      readonly folder: string;
+      readonly manifest: Manifest;
+      readonly options: UpkeepOptions;
+    }
+  /** Make a run of a sealed memtable. */
+  | {
+      readonly kind: "flush";
+      readonly parts: MemtableParts;
+      readonly sequence: number;
+      readonly applied: Applied;
+    }
+  /** A file that MANIFEST does not name any more has lost its last reader. */
+  | { readonly kind: "remove"; readonly number: number }
+  /** Merge everything into one run. Answered by "compacted". */
+  | { readonly kind: "compact" }
+  /** Nobody writes much (or somebody does again): give back more space than while every write counts. */
+  | { readonly kind: "rest"; readonly isResting: boolean };
+
+/** What flushes and merges have cost since the worker began. */
+export interface UpkeepWork {
+  readonly flushes: number;
+  readonly merges: number;
+  readonly flushMs: number;
+  readonly mergeMs: number;
+  readonly flushedBytes: number;
+  readonly mergeReadBytes: number;
+  readonly mergeWrittenBytes: number;
+}
+
+/** What the worker tells its store. */
+export type UpkeepReport =
+  /** MANIFEST is this one, and all that it names is durable. `isFlush`: it holds the oldest sealed memtable. */
+  | {
+      readonly kind: "installed";
+      readonly manifest: Manifest;
+      readonly isFlush: boolean;
+      readonly work: UpkeepWork;
+      /** Bytes of files to bytes alive, as far as is known. */
+      readonly spaceRatio: number;
+      /** Bytes that merges under way still have to read. */
+      readonly mergeDebtBytes: number;
+    }
+  | { readonly kind: "compacted" }
+  /** Something has happened that people may want to know. */
+  | { readonly kind: "line"; readonly text: string }
+  /** Nothing more is tried: what is on disk is not known. */
+  | { readonly kind: "failed"; readonly code: ErrorCode; readonly message: string };

@@ -1,0 +1,198 @@
+import type { WorkerThread } from "../env/workers.ts";
+import { assert, unreachable } from "../lib/assert.ts";
+import { KvraftError } from "../lib/error.ts";
+import type { Applied } from "./manifest.ts";
+import type { Memtable } from "./memtable.ts";
+import type { RunFolder, StoreEnv } from "./run-folder.ts";
+import type { UpkeepOptions, UpkeepOrder, UpkeepReport, UpkeepWork } from "./upkeep-messages.ts";
+
+/** A memtable that nobody writes to any more, and the state that the store had when it was sealed. */
+export interface Sealed {
+  readonly memtable: Memtable;
+  readonly sequence: number;
+  readonly applied: Applied;
+}
+
+export interface UpkeepThreadOptions extends UpkeepOptions {
+  readonly folder: string;
+  readonly report: (line: string) => void;
+  /** Told once, in a turn of its own, when nothing more can be made durable. */
+  readonly failed: (error: KvraftError) => void;
+}
+
+const noWork: UpkeepWork = {
+  flushes: 0,
+  merges: 0,
+  flushMs: 0,
+  mergeMs: 0,
+  flushedBytes: 0,
+  mergeReadBytes: 0,
+  mergeWrittenBytes: 0,
+};
+
+/**
+ * The store's side of its worker, which is started when there is something to do: sealed memtables go there,
+ * oldest first, and are read
+ * here until their run is in MANIFEST.
+ */
+export class UpkeepThread {
+  readonly runs: RunFolder;
+  readonly #env: StoreEnv;
+  readonly #options: UpkeepThreadOptions;
+  #thread: WorkerThread | undefined;
+  /** Newest first, as readers look for keys. */
+  #sealed: readonly Sealed[] = [];
+  #isCompacting = false;
+  #failure: KvraftError | undefined;
+  #work = noWork;
+  #spaceRatio = 1;
+  #mergeDebtBytes = 0;
+
+  constructor(
+    env: StoreEnv,
+    openRuns: (unneeded: (number: number) => void) => RunFolder,
+    options: UpkeepThreadOptions,
+  ) {
+    this.#env = env;
+    this.#options = options;
+    this.runs = openRuns((number) => this.#tell({ kind: "remove", number }));
+  }
+
+  /** Newest first. */
+  get sealed(): readonly Sealed[] {
+    return this.#sealed;
+  }
+
+  get failure(): KvraftError | undefined {
+    return this.#failure;
+  }
+
+  get work(): UpkeepWork {
+    return this.#work;
+  }
+
+  /** Bytes of files to bytes alive, as far as is known. */
+  get spaceRatio(): number {
+    return this.#spaceRatio;
+  }
+
+  get mergeDebtBytes(): number {
+    return this.#mergeDebtBytes;
+  }
+
+  seal(sealed: Sealed): void {
+    this.#checkFailure();
+    this.#sealed = [sealed, ...this.#sealed];
+    const { memtable, sequence, applied } = sealed;
+    this.#tell({ kind: "flush", parts: memtable.parts(), sequence, applied });
+  }
+
+  rest(isResting: boolean): void {
+    // What was never written to has nothing to give back.
+    if (this.#thread !== undefined || this.runs.runs.length > 0) this.#tell({ kind: "rest", isResting });
+  }
+
+  /** Returns when everything sealed is durable. */
+  finishFlushes(): void {
+    this.#checkFailure();
+    while (this.#sealed.length > 0) this.#wait();
+  }
+
+  /** Returns when all runs are one. */
+  compact(): void {
+    this.#checkFailure();
+    this.#isCompacting = true;
+    this.#tell({ kind: "compact" });
+    while (this.#isCompacting) this.#wait();
+  }
+
+  /** Stops for `ms` at the most, or until the worker has got on. */
+  pause(ms: number): void {
+    this.#thread?.wait(ms);
+    this.#checkFailure();
+  }
+
+  /**
+   * Drops what is not durable, and lets go of the files. Returns false when the worker's disk hangs: it is at work
+   * then.
+   */
+  close(): boolean {
+    for (const { memtable } of this.#sealed) memtable.done();
+    this.#sealed = [];
+    this.runs.close();
+    const hasEnded = this.#thread?.end() ?? true;
+    this.#thread = undefined;
+    return hasEnded;
+  }
+
+  #wait(): void {
+    assert(this.#thread !== undefined, "what is waited for is under way");
+    this.#thread.wait(waitMs);
+    this.#checkFailure();
+  }
+
+  #tell(order: UpkeepOrder): void {
+    if (this.#thread === undefined) {
+      const { folder, report, failed, ...options } = this.#options;
+      this.#thread = this.#env.workers.start((message) => this.#hear(message as UpkeepReport));
+      this.#thread.post({
+        kind: "begin",
+        folder,
+        manifest: this.runs.manifest,
+        options,
+      } satisfies UpkeepOrder);
+    }
+    this.#thread.post(order);
+  }
+
+  #hear(report: UpkeepReport): void {
+    switch (report.kind) {
+      case "installed":
+        return this.#installed(report);
+      case "compacted":
+        this.#isCompacting = false;
+        return;
+      case "line":
+        return this.#options.report(report.text);
+      case "failed":
+        return this.#fail(new KvraftError(report.code, report.message));
+      default:
+        unreachable(report);
+    }
+  }
+
+  #installed({
+    manifest,
+    isFlush,
+    work,
+    spaceRatio,
+    mergeDebtBytes,
+  }: UpkeepReport & { kind: "installed" }): void {
+    if (this.#failure !== undefined) return;
+    this.#work = work;
+    this.#spaceRatio = spaceRatio;
+    this.#mergeDebtBytes = mergeDebtBytes;
+    try {
+      this.runs.follow(manifest);
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      return this.#fail(error);
+    }
+    if (!isFlush) return;
+    this.#sealed.at(-1)!.memtable.done();
+    this.#sealed = this.#sealed.slice(0, -1);
+  }
+
+  #fail(error: KvraftError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#options.failed(error);
+  }
+
+  #checkFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+/** A worker that has nothing to say is asked again: nothing depends on it. */
+const waitMs = 1000;

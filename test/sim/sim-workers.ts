@@ -1,0 +1,107 @@
+import type { Workers, WorkerThread } from "../../src/env/workers.ts";
+import { Upkeep } from "../../src/leveldb/upkeep.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
+import type { SimDisk } from "./sim-disk.ts";
+import type { SimProcess } from "./sim-process.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** Workers in virtual time: threads of a process, which work beside it, wait for its disk by themselves, and die with it. */
+export class SimWorkers implements Workers {
+  readonly #timeline: Timeline;
+  readonly #process: SimProcess;
+  readonly #disk: SimDisk;
+
+  constructor(timeline: Timeline, process: SimProcess, disk: SimDisk) {
+    this.#timeline = timeline;
+    this.#process = process;
+    this.#disk = disk;
+  }
+
+  start(receive: (message: unknown) => void): WorkerThread {
+    return new SimThread(this.#timeline, this.#process, this.#disk, receive);
+  }
+}
+
+class SimThread implements WorkerThread {
+  readonly #timeline: Timeline;
+  readonly #owner: SimProcess;
+  readonly #thread: SimProcess;
+  readonly #service: Upkeep;
+  readonly #receive: (message: unknown) => void;
+  /** What was posted and not told yet, and what was sent and not received, oldest first. */
+  readonly #inbox: unknown[] = [];
+  readonly #outbox: unknown[] = [];
+  #isWorking = false;
+  #isEnded = false;
+
+  constructor(timeline: Timeline, owner: SimProcess, disk: SimDisk, receive: (message: unknown) => void) {
+    this.#timeline = timeline;
+    this.#owner = owner;
+    this.#receive = receive;
+    this.#thread = owner.thread("worker");
+    const own = disk.of(this.#thread);
+    const env = {
+      disk: own,
+      tables: new MemoryTables(own),
+      monotonicMs: () => this.#thread.monotonicMs(),
+    };
+    this.#service = new Upkeep(env, (report) => this.#send(report));
+  }
+
+  post(message: unknown): void {
+    this.#inbox.push(message);
+    this.#timeline.at(this.#owner.nowMs, this.#thread, () => this.#work());
+  }
+
+  /** The owner stands still while the worker works. */
+  wait(): void {
+    this.#thread.waitFor(this.#owner);
+    while (this.#outbox.length === 0 && this.#slice() !== "idle");
+    this.#owner.waitFor(this.#thread);
+    this.#deliver();
+  }
+
+  end(): boolean {
+    for (const message of this.#inbox.splice(0)) this.#service.receive(message);
+    this.#isEnded = true;
+    this.#thread.die();
+    return true;
+  }
+
+  #work(): void {
+    if (this.#isWorking) return this.#listen();
+    this.#isWorking = true;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    const beganMs = this.#thread.nowMs;
+    const pace = this.#slice();
+    if (pace === "idle") {
+      this.#isWorking = false;
+      return;
+    }
+    const restMs = pace === "gentle" ? this.#thread.nowMs - beganMs : 0;
+    this.#timeline.at(this.#thread.nowMs + restMs, this.#thread, () => this.#goOn());
+  }
+
+  #slice(): "idle" | "busy" | "gentle" {
+    const isTold = this.#inbox.length > 0;
+    this.#listen();
+    const pace = this.#service.work();
+    return isTold && pace === "idle" ? "busy" : pace;
+  }
+
+  #listen(): void {
+    for (const message of this.#inbox.splice(0)) this.#service.receive(message);
+  }
+
+  #send(report: unknown): void {
+    this.#outbox.push(report);
+    this.#timeline.at(this.#thread.nowMs, this.#owner, () => this.#deliver());
+  }
+
+  #deliver(): void {
+    for (const message of this.#outbox.splice(0)) if (!this.#isEnded) this.#receive(message);
+  }
+}
