@@ -1,7 +1,7 @@
 /**
- * Workers as threads of this process, each a program of its own (`serveWorker`) that is started from the same
- * file. Messages
- * go through ports; three counters in shared memory let each side wait for the other without its event loop.
+ * Workers as threads of this process, each a program of its own (`serveWorker`) that is started from the same file.
+ * Messages go through ports; three counters in shared memory let each side wait for the other without its event
+ * loop.
  */
 import { setPriority } from "node:os";
 import {
@@ -115,11 +115,17 @@ class BunWorkerThread implements WorkerThread {
 /** Runs the program's service in this thread, which must be a worker that BunWorkers has started. */
 export function serveWorker(make: MakeWorkerService): void {
   const { port, counters } = workerStart();
-  // A busy machine serves clients first. Not every system lets a thread be nice: it works the same, then.
+  beNice();
+  new Server(port, new Int32Array(counters), make);
+}
+
+/** A busy machine serves clients first. On Linux a priority is a thread's; elsewhere it would be the whole process's. */
+function beNice(): void {
+  if (process.platform !== "linux") return;
+  // Where it is not allowed, it works the same.
   try {
     setPriority(niceness);
   } catch {}
-  new Server(port, new Int32Array(counters), make);
 }
 
 /** Whether this thread is a worker that BunWorkers has started. */

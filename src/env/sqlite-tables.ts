@@ -3,9 +3,8 @@
  *
  *     CREATE TABLE block (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT
  *
- * A page has 4,096 bytes and takes one block of up to `pageBlockBytes`; a larger block goes on in pages of its
- * own. A file is
- * built without a journal on disk, because one that was not finished is never looked at again.
+ * A page has 4,096 bytes and takes one block of up to `pageBlockBytes`; a larger block goes on in pages of its own.
+ * A file is built without a journal on disk, because one that was not finished is never looked at again.
  */
 import { constants, Database, SQLiteError, type Statement } from "bun:sqlite";
 import { closeSync, fdatasyncSync, fsyncSync, openSync, rmSync } from "node:fs";
@@ -21,8 +20,7 @@ const builderCacheKib = 512;
 const readerCacheKib = 192;
 /**
  * What was written is synced after so many bytes: the log of the same disk waits behind a small sync, never behind
- * that
- * of a whole file.
+ * that of a whole file.
  */
 const syncEveryBytes = 4 * 1024 * 1024;
 

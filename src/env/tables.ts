@@ -2,8 +2,7 @@ import type { Bytes } from "../lib/bytes.ts";
 
 /**
  * Immutable files of numbered blocks: what a store's runs are made of. What the bytes of a block mean, and whether
- * they
- * are the right ones, is the store's business. Failures are KvraftErrors (IO_ERROR, NO_SPACE, CORRUPTION).
+ * they are the right ones, is the store's business. Failures are KvraftErrors (IO_ERROR, NO_SPACE, CORRUPTION).
  */
 export interface Tables {
   /** Begins a file. One that an interrupted build has left at the path is replaced. */

@@ -35,9 +35,8 @@ export interface WorkerThread {
   /** Stops the event loop until the worker sends something, which is received then, or for `ms` at the most. */
   wait(ms: number): void;
   /**
-   * Ends it once it has been told all that was posted, in the middle of its work. Nothing more is received.
-   * Returns false when
-   * it does not stop in time (its disk hangs): it may still be at work then.
+   * Ends it once it has been told all that was posted, in the middle of its work. Nothing more is received. Returns
+   * false when it does not stop in time (its disk hangs): it may still be at work then.
    */
   end(): boolean;
 }

@@ -39,8 +39,7 @@ export class ChunkPool {
 
 /**
  * Shared memory that is only appended to: what was written to a place stays as it is until the whole arena is
- * released,
- * so another thread may read it meanwhile. Places begin at multiples of 4.
+ * released, so another thread may read it meanwhile. Places begin at multiples of 4.
  */
 export class Arena {
   /** By number. */

@@ -7,9 +7,8 @@
  *     row      = sequence:varint keyLength:varint recordLength:varint key record
  *
  * The seed makes a block's place a part of what is checked: the right bytes in the wrong place are damage. Rows
- * ascend by
- * key, and of one key the newest comes first. Example: the key "k" at sequence 7 with the record `01 03`, alone in
- * block 0 of file 1:
+ * ascend by key, and of one key the newest comes first. Example: the key "k" at sequence 7 with the record `01 03`,
+ * alone in block 0 of file 1:
  *
  *     07 01 02 6B 01 03  00 00 00 00  01 00 00 00  E4 74 0C 76
  */

@@ -1,7 +1,6 @@
 /**
  * Which keys a run's file may hold: a Bloom filter of 10 bits a key, asked 6 times, so that one in a hundred keys
- * that
- * are not there is looked for in vain.
+ * that are not there is looked for in vain.
  *
  *     filter = bits, lowest first in each byte; any length above 0
  *     probe i of a key with hash h is bit (h + i * step) mod 2^32, scaled to the number of bits; step = h rotated

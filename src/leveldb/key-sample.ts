@@ -1,9 +1,7 @@
 /**
  * How much of a store is alive: one in 256 keys, chosen by its hash, is noted with its size in the footer of each
- * run's
- * file. The newest note of a key counts, and the others are garbage that a merge would give back. With n notes the
- * error is
- * about 1 / sqrt(n): a few per cent of a small memtable, nothing of a large store.
+ * run's file. The newest note of a key counts, and the others are garbage that a merge would give back. With n notes
+ * the error is about 1 / sqrt(n): a few per cent of a small memtable, nothing of a large store.
  */
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 

@@ -6,13 +6,14 @@
  */
 import type { DiskLock } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
-import type { Bytes } from "../lib/bytes.ts";
+import { type Bytes, compareBytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import { ChunkPool } from "./arena.ts";
 import { BlockCache } from "./block-cache.ts";
 import { lockPath } from "./folder-names.ts";
+import { History } from "./history.ts";
 import { hashKey } from "./key-hash.ts";
-import type { Applied } from "./manifest.ts";
+import { type Applied, filesOf } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
 import { MergingIterator } from "./merging-iterator.ts";
 import { approximateSize, propertyOf, type Range } from "./properties.ts";
@@ -41,6 +42,8 @@ export interface LevelDBOptions {
   readonly runsMax?: number;
   /** So many sequence numbers back reads of the past see what was there. [0: the present only] */
   readonly historySequences?: number;
+  /** The same in time as `advanceTime` tells it, in ms: what was there so long ago is kept. [0] */
+  readonly historyMs?: number;
   /**
    * For a store without an owner that has a log: a write that fills the memory seals it, and waits when writes come
    * faster than they can be stored; `close` flushes. A crash loses what was not flushed. [false]
@@ -109,7 +112,7 @@ export class LevelDB {
   readonly #lock: DiskLock;
   readonly #memtableBytesMax: number;
   readonly #runsMax: number;
-  readonly #historySequences: number;
+  readonly #history: History;
   readonly #autoFlush: boolean;
   readonly #views = new Set<View>();
   readonly #iterators = new Set<MergingIterator>();
@@ -159,7 +162,7 @@ export class LevelDB {
     const { memtableBytesMax, cacheBytesMax } = { ...defaults, ...options };
     this.#lock = lock;
     this.#memtableBytesMax = memtableBytesMax;
-    this.#historySequences = options.historySequences ?? 0;
+    this.#history = new History(options.historySequences ?? 0, options.historyMs ?? 0);
     this.#autoFlush = options.autoFlush ?? false;
     this.#runsMax = options.runsMax ?? defaultRunsMax;
     assert(memtableBytesMax >= 0, "memtableBytesMax is a size");
@@ -173,7 +176,6 @@ export class LevelDB {
       report,
       tableBytesMax: options.tableBytesMax ?? Math.min(memtableBytesMax / 2, tableBytesMost),
       runsMax: this.#runsMax,
-      historySequences: this.#historySequences,
       failed: options.failed ?? (() => {}),
     });
     this.#sequence = this.#upkeep.runs.manifest.sequence;
@@ -212,8 +214,7 @@ export class LevelDB {
 
   /**
    * How much slower writes should come, from 0 (not at all) to 1 (none should, until this falls): they come faster
-   * than they
-   * are stored, and what waits takes memory; or faster than runs are merged.
+   * than they are stored, and what waits takes memory; or faster than runs are merged.
    */
   get pressure(): number {
     const full = Math.max(1, this.#memtableBytesMax);
@@ -303,15 +304,15 @@ export class LevelDB {
 
   /**
    * Sets everything written so far aside for the worker to make it durable, and with it that the content goes up to
-   * `applied` of the owner's log. Requires `canSeal`. Costs next to nothing. Throws when the worker has failed;
-   * the store keeps
-   * answering from memory and its old runs then.
+   * `applied` of the owner's log. Requires `canSeal`. Costs next to nothing. Throws when the worker has failed; the
+   * store keeps answering from memory and its old runs then.
    */
   seal(applied: Applied): void {
     this.#checkOpen();
     assert(this.canSeal, "only so many memtables are sealed at a time");
     assert(applied.index >= this.applied.index, "what is applied never goes back");
-    this.#upkeep.seal({ memtable: this.#memtable, sequence: this.#sequence, applied });
+    const [sequence, historyFloor] = [this.#sequence, this.#historyFloor];
+    this.#upkeep.seal({ memtable: this.#memtable, sequence, applied, historyFloor });
     this.#memtable = this.#newMemtable();
     this.#pausedAtBytes = 0;
   }
@@ -336,14 +337,18 @@ export class LevelDB {
   }
 
   /**
-   * Makes one run of all runs, without garbage, and returns when that is done. LevelDB's `CompactRange`; that the
-   * range
-   * is within what is compacted is all that a range promises, so it is not asked for.
+   * Makes one run of all runs, without garbage, unless no file holds keys from `begin` to `end` (both included, undefined
+   * is open), and returns when that is done. What is in memory takes part only when the store flushes by itself.
    */
-  compactRange(): void {
+  compactRange(begin?: Bytes, end?: Bytes): void {
     this.#checkOpen();
     if (this.#autoFlush) this.flush(this.applied);
-    this.#upkeep.compact();
+    const isTouched = filesOf(this.#upkeep.runs.manifest).some(
+      ({ smallest, largest }) =>
+        (begin === undefined || compareBytes(largest, begin) >= 0) &&
+        (end === undefined || compareBytes(smallest, end) <= 0),
+    );
+    if (isTouched) this.#upkeep.compact();
   }
 
   /**
@@ -406,7 +411,12 @@ export class LevelDB {
   }
 
   #newMemtable(): Memtable {
-    return new Memtable(this.#pool, this.#historySequences > 0);
+    return new Memtable(this.#pool, this.#history.isKept);
+  }
+
+  /** The oldest sequence number that can be read at. It never falls: what was not kept once is gone. */
+  get #historyFloor(): number {
+    return Math.max(this.#upkeep.runs.manifest.historyFloor, this.#history.floorAt(this.#sequence));
   }
 
   #takeView(): View {
@@ -450,8 +460,7 @@ export class LevelDB {
     const sequence = options?.sequence;
     if (sequence === undefined) return Infinity;
     const present = options?.snapshot?.sequence ?? this.#sequence;
-    const { historyFloor } = this.#upkeep.runs.manifest;
-    const floor = Math.max(historyFloor, this.#sequence - this.#historySequences);
+    const floor = this.#historyFloor;
     if (sequence > present)
       throw new KvraftError(
         "INVALID_ARGUMENT",

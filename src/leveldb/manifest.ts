@@ -62,8 +62,7 @@ export interface RunState {
 
 /**
  * A merge under way, from the smallest key up: what is done stands in the output, what is left in the inputs. The
- * output stands
- * behind its inputs in the list of runs.
+ * output stands behind its inputs in the list of runs.
  */
 export interface MergeState {
   /** Ids of neighbouring runs, newest first. */

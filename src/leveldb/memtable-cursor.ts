@@ -7,8 +7,7 @@ import { valueOfRecord } from "./record.ts";
 
 /**
  * A cursor over the keys of a memtable that have a version at or before `stamp`, which must be pinned, and at or
- * below
- * `sequence`. Writes neither move nor invalidate it.
+ * below `sequence`. Writes neither move nor invalidate it.
  */
 export class MemtableCursor implements Cursor {
   readonly #memtable: Memtable;

@@ -1,9 +1,8 @@
 /**
- * The order of a memtable: addresses of entries, by key, and of one key the newest first. A list of leaves of up
- * to 256
- * places each; a place is found by two binary searches, over the leaves and in one, and most comparisons are of the
- * keys' first eight bytes, which stand beside the addresses. The addresses are shared memory: the worker that makes a
- * run of the memtable walks them as they are.
+ * The order of a memtable: addresses of entries, by key, and of one key the newest first. A list of leaves of up to
+ * 256 places each; a place is found by two binary searches, over the leaves and in one, and most comparisons are of
+ * the keys' first eight bytes, which stand beside the addresses. The addresses are shared memory: the worker that
+ * makes a run of the memtable walks them as they are.
  */
 import type { Bytes } from "../lib/bytes.ts";
 import type { EntryMemory } from "./memtable-entry.ts";

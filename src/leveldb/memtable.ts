@@ -1,7 +1,6 @@
 /**
  * The newest writes, in shared memory. A put copies key and value once, to where a flush finds them, and finds its
- * place in
- * the order of keys; nothing is ever sorted or encoded again on the event loop.
+ * place in the order of keys; nothing is ever sorted or encoded again on the event loop.
  *
  * Every write has a **stamp**, one more than the write before. A view sees what had been stamped when it was pinned;
  * sequence numbers cannot tell that, because several writes may carry the same one.

@@ -32,10 +32,8 @@ const largestPart = 1 / 4;
  * Which adjacent runs to merge next; undefined for none.
  *
  * When too much of the space is garbage, all of them. Else by size: at least eight, none larger than a quarter of
- * them together. So
- * a row is written again about log4(store / memtable) times in its life at the worst, and about log8 of it as a
- * rule. Small runs in between
- * never stand in the way.
+ * them together. So a row is written again about log4(store / memtable) times in its life at the worst, and about
+ * log8 of it as a rule. Small runs in between never stand in the way.
  */
 export function pickMerge(runs: readonly RunSize[], aims: MergeAims): MergeRange | undefined {
   const isQuiet = runs.every((run) => !run.isMerging);

@@ -1,7 +1,6 @@
 /**
- * Merging sorted sources: of each key the newest version stays, and what reads of the past may see; what is
- * dropped lives
- * on in the counts of what is kept. Logic over sources and a sink, without a thread or a disk of its own.
+ * Merging sorted sources: of each key the newest version stays, and what reads of the past may see; what is dropped
+ * lives on in the counts of what is kept. Logic over sources and a sink, without a thread or a disk of its own.
  */
 import { type Bytes, concatBytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";

@@ -1,8 +1,7 @@
 /**
  * What a store tells about itself, by name, as LevelDB's `GetProperty` does. Runs are shown as levels, since what
- * reads and
- * space cost comes from how many layers there are: the newest run is level 0, and the last level holds all that do
- * not have one of their own.
+ * reads and space cost comes from how many layers there are: the newest run is level 0, and the last level holds all
+ * that do not have one of their own.
  */
 import { type Bytes, compareBytes, fromUtf8Strict, toHex } from "../lib/bytes.ts";
 import type { Run } from "./run.ts";

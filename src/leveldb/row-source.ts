@@ -8,9 +8,8 @@ import { leafPlaces } from "./memtable-index.ts";
 import type { Table } from "./table.ts";
 
 /**
- * Rows in order, one at a time, for a merge: where a row's key and record lie in `bytes`. What was read stays as
- * it is when
- * the source moves on.
+ * Rows in order, one at a time, for a merge: where a row's key and record lie in `bytes`. What was read stays as it
+ * is when the source moves on.
  */
 export interface RowSource {
   readonly isValid: boolean;

@@ -8,8 +8,7 @@ import type { Table } from "./table.ts";
 
 /**
  * A cursor over the keys of a run, each in its newest version at or below `sequence`. It keeps one block and no
- * statement or
- * transaction, so it may stand for as long as it likes.
+ * statement or transaction, so it may stand for as long as it likes.
  */
 export class RunCursor implements Cursor {
   readonly #run: Run;

@@ -37,8 +37,7 @@ export function createStore(disk: Disk, folder: string): void {
 
 /**
  * The files of a store as its readers see them: open, and held until MANIFEST names them no more and nobody reads
- * from
- * them. Who changes the folder is the worker (upkeep.ts); here its reports are followed.
+ * from them. Who changes the folder is the worker (upkeep.ts); here its reports are followed.
  */
 export class RunFolder {
   readonly #tables: Tables;
@@ -50,11 +49,10 @@ export class RunFolder {
   #runs: readonly Run[] = [];
 
   /**
-   * Opens all files of a store that exists, and removes what a crash has left over. What is read here is durable when
-   * it returns, also when its writer was killed before it could sync the names: the owner will drop its log up to the
-   * applied entry, and a power cut must not bring an older MANIFEST back then. Nor before: the runs that the older
-   * one
-   * names may be removed here. `unneeded` is told which files may be removed later.
+   * Opens all files of a store that exists, and removes what a crash has left over. What is read here is durable
+   * when it returns, also when its writer was killed before it could sync the names: the owner will drop its log up
+   * to the applied entry, and a power cut must not bring an older MANIFEST back then. Nor before: the runs that the
+   * older one names may be removed here. `unneeded` is told which files may be removed later.
    */
   static open(
     env: StoreEnv,

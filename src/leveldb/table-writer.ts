@@ -17,8 +17,7 @@ const offsetBytes = 4;
 
 /**
  * Turns rows that come in order into the blocks of one file, and knows at the end what MANIFEST says about it. A
- * block
- * fills one page of the file, unless one row alone is larger.
+ * block fills one page of the file, unless one row alone is larger.
  */
 export class TableWriter {
   readonly #number: number;
@@ -67,8 +66,7 @@ export class TableWriter {
 
   /**
    * Adds a row whose key lies at [keyStart, keyEnd) of `bytes`, and its record behind it up to `recordEnd`. Rows
-   * ascend
-   * by key, and descend by sequence number within a key.
+   * ascend by key, and descend by sequence number within a key.
    */
   add(bytes: Bytes, keyStart: number, keyEnd: number, recordEnd: number, sequence: number): void {
     const order = this.#compareLast(bytes, keyStart, keyEnd);

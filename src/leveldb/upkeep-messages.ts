@@ -10,8 +10,6 @@ export interface UpkeepOptions {
    */
   readonly tableBytesMax: number;
   readonly runsMax: number;
-  /** So many sequence numbers back a read sees the past. */
-  readonly historySequences: number;
 }
 
 /** What the store tells its worker. Plain data and shared memory: it goes from thread to thread. */
@@ -29,6 +27,8 @@ export type UpkeepOrder =
       readonly parts: MemtableParts;
       readonly sequence: number;
       readonly applied: Applied;
+      /** Reads at this sequence number and above will see what was there; what only older ones see may go. */
+      readonly historyFloor: number;
     }
   /** A file that MANIFEST does not name any more has lost its last reader. */
   | { readonly kind: "remove"; readonly number: number }

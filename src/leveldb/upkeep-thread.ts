@@ -11,6 +11,8 @@ export interface Sealed {
   readonly memtable: Memtable;
   readonly sequence: number;
   readonly applied: Applied;
+  /** Reads at this sequence number and above will see what was there. */
+  readonly historyFloor: number;
 }
 
 export interface UpkeepThreadOptions extends UpkeepOptions {
@@ -31,9 +33,8 @@ const noWork: UpkeepWork = {
 };
 
 /**
- * The store's side of its worker, which is started when there is something to do: sealed memtables go there,
- * oldest first, and are read
- * here until their run is in MANIFEST.
+ * The store's side of its worker, which is started when there is something to do: sealed memtables go there, oldest
+ * first, and are read here until their run is in MANIFEST.
  */
 export class UpkeepThread {
   readonly runs: RunFolder;
@@ -43,6 +44,7 @@ export class UpkeepThread {
   /** Newest first, as readers look for keys. */
   #sealed: readonly Sealed[] = [];
   #isCompacting = false;
+  #isResting = false;
   #failure: KvraftError | undefined;
   #work = noWork;
   #spaceRatio = 1;
@@ -83,13 +85,15 @@ export class UpkeepThread {
   seal(sealed: Sealed): void {
     this.#checkFailure();
     this.#sealed = [sealed, ...this.#sealed];
-    const { memtable, sequence, applied } = sealed;
-    this.#tell({ kind: "flush", parts: memtable.parts(), sequence, applied });
+    const { memtable, ...state } = sealed;
+    this.#tell({ kind: "flush", parts: memtable.parts(), ...state });
   }
 
   rest(isResting: boolean): void {
     // What was never written to has nothing to give back.
-    if (this.#thread !== undefined || this.runs.runs.length > 0) this.#tell({ kind: "rest", isResting });
+    if (isResting === this.#isResting || (this.#thread === undefined && this.runs.runs.length === 0)) return;
+    this.#isResting = isResting;
+    this.#tell({ kind: "rest", isResting });
   }
 
   /** Returns when everything sealed is durable. */

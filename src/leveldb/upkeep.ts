@@ -33,6 +33,7 @@ interface Flush {
   readonly parts: MemtableParts;
   readonly sequence: number;
   readonly applied: Manifest["applied"];
+  readonly historyFloor: number;
 }
 
 interface MergeStep {
@@ -43,18 +44,15 @@ interface MergeStep {
 
 /**
  * The store's worker: it makes runs of sealed memtables, merges runs, replaces MANIFEST and removes files. A merge
- * goes in
- * steps of one file each, and MANIFEST tells after each how far it has come, so that it needs little space and
- * goes on
- * after a crash. A flush goes before a merge, also in the middle of a step. After a failure nothing more is tried:
- * what is
- * on disk is not known then.
+ * goes in steps of one file each, and MANIFEST tells after each how far it has come, so that it needs little space
+ * and goes on after a crash. A flush goes before a merge, also in the middle of a step. After a failure nothing more
+ * is tried: what is on disk is not known then.
  */
 export class Upkeep implements WorkerService {
   readonly #env: WorkerEnv;
   readonly #send: (report: UpkeepReport) => void;
   #folder = "";
-  #options: UpkeepOptions = { tableBytesMax: 0, runsMax: 0, historySequences: 0 };
+  #options: UpkeepOptions = { tableBytesMax: 0, runsMax: 0 };
   #manifest: Manifest | undefined;
   #nextNumber = 0;
   /** By number, of every file that MANIFEST names. */
@@ -171,8 +169,8 @@ export class Upkeep implements WorkerService {
     const run = { id: this.#nextNumber++, parts: files.map((file) => ({ file, from: undefined })) };
     this.#work.flushes++;
     this.#work.flushedBytes += bytesOf(files);
-    const { sequence, applied } = flush;
-    const changed = { ...this.#known, sequence, applied, historyFloor: this.#floorAt(sequence) };
+    const { sequence, applied, historyFloor } = flush;
+    const changed = { ...this.#known, sequence, applied, historyFloor };
     this.#install({ ...changed, runs: files.length === 0 ? runs : [run, ...runs] }, build, true);
   }
 
@@ -184,7 +182,7 @@ export class Upkeep implements WorkerService {
       folder: this.#folder,
       newestFirst: [source],
       // Stays true until the run is there: without runs there is no merge that could bring one.
-      rules: { isBottom: this.#known.runs.length === 0, historyFloor: this.#floorAt(flush.sequence) },
+      rules: { isBottom: this.#known.runs.length === 0, historyFloor: flush.historyFloor },
       tableBytesMax: this.#options.tableBytesMax,
       keysMax: Infinity,
       filesMax: Infinity,
@@ -223,7 +221,7 @@ export class Upkeep implements WorkerService {
     const build = new RunBuild(this.#env, {
       folder: this.#folder,
       newestFirst: sources,
-      rules: { isBottom: merge.isBottom, historyFloor: this.#floorAt(this.#known.sequence) },
+      rules: { isBottom: merge.isBottom, historyFloor: this.#known.historyFloor },
       tableBytesMax: this.#options.tableBytesMax,
       keysMax: keysPerStepMax,
       filesMax: 1,
@@ -283,12 +281,11 @@ export class Upkeep implements WorkerService {
       else if (!isDone) runs.push({ id: run.id, parts: partsFrom(run.parts, nextKey) });
     }
     const merges = isDone ? this.#known.merges.filter((other) => other !== merge) : this.#known.merges;
-    const historyFloor = this.#floorAt(this.#known.sequence);
     const inputs = runs.filter((run) => merge.inputs.includes(run.id)).flatMap((run) => run.parts);
     this.#work.mergeReadBytes += Math.max(0, before - bytesOf(inputs.map(({ file }) => file)));
     this.#work.mergeWrittenBytes += bytesOf(outputs.map(({ file }) => file));
     if (isDone) this.#work.merges++;
-    this.#install({ ...this.#known, historyFloor, runs, merges }, build, false);
+    this.#install({ ...this.#known, runs, merges }, build, false);
     if (isDone) this.#reportMerge(merge);
   }
 
@@ -360,10 +357,6 @@ export class Upkeep implements WorkerService {
     // A small store is not worth guessing about: at the worst each run holds what the largest one does.
     const largest = Math.max(1, ...this.#known.runs.map(bytesOfRun));
     this.#spaceRatio = notes < notesMin ? bytesOf(files) / largest : total / Math.max(live, 1);
-  }
-
-  #floorAt(sequence: number): number {
-    return Math.max(this.#known.historyFloor, sequence - this.#options.historySequences);
   }
 
   #runsOf(ids: readonly number[]): RunState[] {
