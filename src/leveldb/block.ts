@@ -10,7 +10,7 @@
  * ascend by key, and of one key the newest comes first. Example: the key "k" at sequence 7 with the record `01 03`,
  * alone in block 0 of file 1:
  *
- *     07 01 02 6B 01 03  00 00 00 00  01 00 00 00  E4 74 0C 76
+ *     07 01 02 6B 01 03  00 00 00 00  01 00 00 00  8E F5 C5 6A
  */
 import type { Bytes } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";

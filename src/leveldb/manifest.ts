@@ -16,7 +16,7 @@
  * Magic, format, length and checksum stay where they are in every format, so that a newer file is told from a damaged
  * one. Example, a store without runs that was created just now (next number 1, everything else 0):
  *
- *     6B 76 72 61 66 74 4D 46  02 00  07 00 00 00  78 4F 4F 8B  01 00 00 00 00 00 00
+ *     6B 76 72 61 66 74 4D 46  02 00  07 00 00 00  34 F3 3D 87  01 00 00 00 00 00 00
  */
 import type { Disk } from "../env/disk.ts";
 import { replaceFile } from "../env/replace-file.ts";
