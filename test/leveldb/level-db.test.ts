@@ -176,7 +176,7 @@ describe("batches and sequence numbers", () => {
 
 describe("flushes", () => {
   test("the store never flushes on its own: it says when it is full, and takes writes all the same", () => {
-    const db = new TextStore({ memtableBytesMax: 10_000 });
+    const db = new TextStore({ memtableBytesMax: 10_000, tableBytesMax: 1_000_000 });
     for (let place = 0; place < 5; place++) db.put(String(place), "x".repeat(1000));
     expect(db.store.isFull).toBe(false);
     for (let place = 5; place < 100; place++) db.put(String(place), "x".repeat(1000));
@@ -225,7 +225,7 @@ describe("flushes", () => {
       db.flush();
     }
     const bytes = db.runFiles.reduce((sum, name) => sum + db.disk.read(`${folder}/${name}`)!.length, 0);
-    expect(bytes).toBeLessThan(12 * 1100);
+    expect(bytes).toBeLessThan(4 * 1100);
     expect(db.store.getRecord(toUtf8("key"))?.count).toBe(500);
   });
 
@@ -243,12 +243,14 @@ describe("flushes", () => {
 
   test("with autoFlush full memory is flushed, and so is what is left at close", () => {
     const db = new TextStore({ autoFlush: true, memtableBytesMax: 5000 });
-    for (let place = 0; place < 20; place++) db.put(String(place), "x".repeat(1000));
+    for (let place = 0; place < 40; place++) db.put(String(place), "x".repeat(1000));
     expect(db.runFiles.length).toBeGreaterThan(0);
+    expect(Number(db.store.getProperty("kvraft.sealed-memtables"))).toBeLessThanOrEqual(2);
+    expect(Number(db.store.getProperty("kvraft.write-stalls"))).toBeGreaterThan(0);
     db.put("last", "1");
     db.reopen();
     expect(db.get("last")).toBe("1");
-    expect(db.get("0")).toBe("x".repeat(1000));
+    for (let place = 0; place < 40; place++) expect(db.get(String(place))).toBe("x".repeat(1000));
     expect(db.store.applied).toEqual({ index: 0, term: 0 });
   });
 });

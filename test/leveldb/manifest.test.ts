@@ -3,40 +3,48 @@ import {
   decodeManifest,
   emptyManifest,
   encodeManifest,
+  filesOf,
   type Manifest,
   readManifest,
+  type TableFile,
 } from "../../src/leveldb/manifest.ts";
-import { toHex, toUtf8 } from "../../src/lib/bytes.ts";
+import { fromHex, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 
 const path = "store/MANIFEST";
 
+const first: TableFile = {
+  number: 11,
+  rows: 3,
+  bytes: 8192,
+  blocks: 4,
+  checksum: 0xfedcba98,
+  smallest: toUtf8(""),
+  largest: toUtf8("zz"),
+};
+const second: TableFile = { ...first, number: 2, rows: 1, smallest: toUtf8("k"), largest: toUtf8("k") };
+
+/** One run that nothing happens to, and a merge of two, half done. */
 const manifest: Manifest = {
-  nextFile: 12,
+  nextNumber: 2 ** 40,
   sequence: Number.MAX_SAFE_INTEGER,
   applied: { index: 4000, term: 7 },
+  historyFloor: 300,
   runs: [
+    { id: 12, parts: [{ file: first, from: undefined }] },
+    { id: 10, parts: [{ file: { ...first, number: 9 }, from: toUtf8("m") }] },
+    { id: 8, parts: [] },
     {
-      number: 11,
-      rows: 3,
-      bytes: 8192,
-      smallest: toUtf8(""),
-      largest: toUtf8("zz"),
-      sequenceMin: 5,
-      sequenceMax: 900,
-    },
-    {
-      number: 2,
-      rows: 1,
-      bytes: 4096,
-      smallest: toUtf8("k"),
-      largest: toUtf8("k"),
-      sequenceMin: 1,
-      sequenceMax: 1,
+      id: 13,
+      parts: [
+        { file: second, from: undefined },
+        { file: { ...second, number: 3 }, from: new Uint8Array(0) },
+      ],
     },
   ],
+  merges: [{ inputs: [10, 8], output: 13, isBottom: true }],
 };
 
 function failureOf(bytes: Uint8Array): KvraftError {
@@ -54,7 +62,7 @@ function failureOf(bytes: Uint8Array): KvraftError {
 }
 
 test("the worked example of the grammar holds", () => {
-  expect(toHex(encodeManifest(emptyManifest))).toBe("6b76726166744d46010005000000c047b9370100000000");
+  expect(toHex(encodeManifest(emptyManifest))).toBe("6b76726166744d4602000700000034f33d8701000000000000");
 });
 
 test("what is encoded is decoded again", () => {
@@ -82,14 +90,24 @@ test("a cut MANIFEST, an empty one and one with something behind it are CORRUPTI
   expect(failureOf(Uint8Array.from([...whole, 0])).code).toBe("CORRUPTION");
 });
 
+test("a whole MANIFEST of the format before is refused as such, too", () => {
+  const failure = failureOf(fromHex("6b76726166744d46010005000000c047b9370100000000")!);
+  expect(failure.code).toBe("FORMAT");
+  expect(failure.message).toContain("it has format 1, this program knows format 2");
+});
+
 test("a whole MANIFEST of a newer format is refused as such, and not as damage", () => {
   const bytes = encodeManifest(manifest);
-  bytes[8] = 2;
+  bytes[8] = 3;
   const checksum = crc32(bytes.subarray(18), crc32(bytes.subarray(0, 14), 0x6d616e66));
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(14, checksum, true);
   const failure = failureOf(bytes);
   expect(failure.code).toBe("FORMAT");
   expect(failure.message).toBe(
-    `Cannot read "${path}": it has format 2, this program knows format 1; use the version of kvraft that wrote it`,
+    `Cannot read "${path}": it has format 3, this program knows format 2; use the version of kvraft that wrote it`,
   );
+});
+
+test("the files that it names are those of all runs, newest run first, whether a merge has cut them or not", () => {
+  expect(filesOf(manifest).map((file) => file.number)).toEqual([11, 9, 2, 3]);
 });

@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
 import {
-  completedRecord,
+  completeInPlace,
   decodeRecord,
   encodeRecord,
   foldLife,
-  isCompleteRecord,
+  isCompleteAt,
+  isTombstoneAt,
   isTombstoneRecord,
   putHeaderBytes,
   type StoredRecord,
@@ -46,14 +47,17 @@ test("what is encoded is decoded again, and the short cuts agree with the long w
     expect(decodeRecord(bytes)).toEqual(record);
     expect(valueOfRecord(bytes)).toEqual(record.value);
     expect(isTombstoneRecord(bytes)).toBe(false);
-    expect(isCompleteRecord(bytes)).toBe(record.isComplete);
-    expect(decodeRecord(completedRecord(bytes))).toEqual({ ...record, isComplete: true });
+    const amid = new Uint8Array([9, 9, ...bytes]);
+    expect([isTombstoneAt(amid, 2), isCompleteAt(amid, 2)]).toEqual([false, record.isComplete]);
+    completeInPlace(amid, 2);
+    expect(decodeRecord(amid.subarray(2))).toEqual({ ...record, isComplete: true });
   });
 });
 
 test("a tombstone has no value and is complete", () => {
   expect(valueOfRecord(tombstoneRecord)).toBeUndefined();
   expect(isTombstoneRecord(tombstoneRecord)).toBe(true);
+  expect(isTombstoneAt(new Uint8Array([7, ...tombstoneRecord]), 1)).toBe(true);
   expect(decodeRecord(tombstoneRecord)).toMatchObject({ isTombstone: true, isComplete: true, count: 0 });
 });
 

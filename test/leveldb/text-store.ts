@@ -1,28 +1,38 @@
-import { LevelDB, type LevelDBOptions } from "../../src/leveldb/level-db.ts";
+import { LevelDB, type LevelDBOptions, type Snapshot } from "../../src/leveldb/level-db.ts";
 import type { MergingIterator } from "../../src/leveldb/merging-iterator.ts";
 import { type Bytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { MemoryTables } from "./memory-tables.ts";
+import { MemoryWorkers } from "./memory-workers.ts";
 
 /** Where the store of a TextStore lies. */
 export const folder = "data/store";
 
-/** A store with text for bytes, and flushes that count themselves. */
+/** A store with text for bytes, and flushes that count themselves. Its worker works when it is told to. */
 export class TextStore {
   readonly disk = new MemoryDisk();
   readonly tables = new MemoryTables(this.disk);
+  readonly workers = new MemoryWorkers(this);
   readonly lines: string[] = [];
+  readonly failures: KvraftError[] = [];
+  readonly #options: LevelDBOptions;
   store: LevelDB;
   #applied = 0;
 
   constructor(options: LevelDBOptions = {}) {
+    this.#options = options;
     this.disk.createFolder("data");
-    this.store = this.open({ createIfMissing: true, ...options });
+    this.store = this.open({ createIfMissing: true });
   }
 
   open(options: LevelDBOptions = {}): LevelDB {
-    return LevelDB.open(this, folder, { report: (line) => this.lines.push(line), ...options });
+    return LevelDB.open(this, folder, {
+      report: (line) => this.lines.push(line),
+      failed: (error) => this.failures.push(error),
+      ...this.#options,
+      ...options,
+    });
   }
 
   reopen(): void {
@@ -38,12 +48,23 @@ export class TextStore {
     this.store.delete(toUtf8(key));
   }
 
-  get(key: string, snapshot?: Parameters<LevelDB["releaseSnapshot"]>[0]): string | undefined {
+  get(key: string, snapshot?: Snapshot): string | undefined {
     return text(this.store.get(toUtf8(key), snapshot && { snapshot }));
   }
 
-  flush(): void {
+  /** Leaves the merges that follow from it for later. */
+  flushOnly(): void {
     this.store.flush({ index: ++this.#applied, term: 1 });
+  }
+
+  /** All that a worker would do after it, too. */
+  flush(): void {
+    this.flushOnly();
+    this.workers.settle();
+  }
+
+  seal(): void {
+    this.store.seal({ index: ++this.#applied, term: 1 });
   }
 
   all(iterator = this.store.newIterator()): string {
