@@ -1,173 +1,221 @@
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BunDisk } from "../../src/env/bun-disk.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
-import type { Row } from "../../src/env/tables.ts";
-import { toUtf8 } from "../../src/lib/bytes.ts";
+import { pageBlockBytes } from "../../src/env/tables.ts";
+import { type Bytes, toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { buildRun } from "./build-run.ts";
-import { tablesConformance } from "./tables-conformance.ts";
+import { failureOf, someBlocks, tablesConformance } from "./tables-conformance.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kvraft-tables-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const tables = new SqliteTables();
+const disk = new BunDisk();
+const sources = join(import.meta.dir, "../../src");
 let files = 0;
 
 function newPath(): string {
   return join(folder, `${++files}.run`);
 }
 
-tablesConformance("SqliteTables", () => ({ tables, path: newPath() }));
+tablesConformance("SqliteTables", () => ({ tables, disk, path: newPath() }));
 
-function* manyRows(count: number): IterableIterator<Row> {
-  for (let at = 0; at < count; at++)
-    yield { key: toUtf8(String(at).padStart(8, "0")), sequence: at, record: new Uint8Array(200).fill(at) };
+/** Open descriptors of files below a path, as far as the system tells. */
+function descriptorsBelow(path: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${descriptor}`);
+      return target.startsWith(path) ? [target] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
-function failureOf(run: () => unknown): KvraftError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof KvraftError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
+/** Runs code in a process of its own, whose files may have so many blocks of 1024 bytes. Returns what it prints. */
+function runLimited(blocks: number, code: string): string {
+  const script = join(folder, `limited-${++files}.ts`);
+  writeFileSync(
+    script,
+    `import { BunDisk } from ${JSON.stringify(join(sources, "env/bun-disk.ts"))};
+import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
+const [tables, disk] = [new SqliteTables(), new BunDisk()];
+${code}`,
+  );
+  const shell = `trap '' XFSZ; ulimit -f ${blocks}; exec "$0" "$1"`;
+  return execFileSync("bash", ["-c", shell, process.execPath, script], { encoding: "utf8" }).trim();
 }
+
+/** A file system of its own, of this size; undefined where that takes rights we do not have. */
+function mountTmpfs(size: string): string | undefined {
+  const place = join(folder, `small-${++files}`);
+  mkdirSync(place);
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", place]);
+  return mounted.exitCode === 0 ? place : undefined;
+}
+
+const smallDisk = mountTmpfs("1m");
+afterAll(() => {
+  if (smallDisk !== undefined) Bun.spawnSync(["umount", "-l", smallDisk]);
+  rmSync(folder, { recursive: true, force: true });
+});
+if (smallDisk === undefined) process.stdout.write("Skipped: a full disk; mounting a tmpfs takes root\n");
 
 describe("SqliteTables on real files", () => {
   test("reads from a folder whose name means something in a URI", () => {
     const odd = join(folder, "a b?immutable=0&x#y%41;é");
     mkdirSync(odd);
     const path = join(odd, "1.run");
-    buildRun(tables, path, manyRows(3));
+    buildRun(tables, path, someBlocks(3));
     const table = tables.open(path);
-    expect(table.get(toUtf8("00000002"), Infinity)?.sequence).toBe(2);
+    expect(table.block(2)).toEqual(someBlocks(3)[2]!);
     table.close();
   });
 
-  test("opens a run again at once, since a build leaves no lock and no journal behind", () => {
+  test("a file is a SQLite database with one table of blocks by number, one page for each", () => {
     const path = newPath();
-    buildRun(tables, path, manyRows(1000));
-    const [one, two] = [tables.open(path), tables.open(path)];
-    expect(one.forward(undefined, 5000).length).toBe(1000);
-    expect(two.backward(undefined, 5000).length).toBe(1000);
-    one.close();
-    two.close();
-    const left = [...new Bun.Glob(`${files}.run*`).scanSync(folder)];
-    expect(left).toEqual([`${files}.run`]);
+    const blocks = Array.from({ length: 50 }, (_, at) => new Uint8Array(pageBlockBytes).fill(at));
+    buildRun(tables, path, blocks);
+    const database = new Database(path, { readonly: true });
+    expect(database.query("SELECT number, length(bytes) AS bytes FROM block").all()).toEqual(
+      blocks.map((_, number) => ({ number, bytes: pageBlockBytes })),
+    );
+    expect(database.query("PRAGMA integrity_check").get()).toEqual({ integrity_check: "ok" });
+    // The schema, an inner page, and a page for each block; one more for a spill would cost a read each.
+    expect(database.query("PRAGMA page_count").get()).toEqual({ page_count: blocks.length + 2 });
+    database.close(true);
   });
 
-  test("a build that fails leaves nothing behind, and says where", () => {
+  test("a build that fails says where, and leaves nothing behind", () => {
     const path = join(folder, "no such folder", "1.run");
-    const failure = failureOf(() => buildRun(tables, path, manyRows(1)));
+    const failure = failureOf(() => buildRun(tables, path, someBlocks(1)));
     expect(failure.code).toBe("IO_ERROR");
     expect(failure.message).toContain(`Cannot build run "${path}": `);
     const half = newPath();
-    function* rows(): IterableIterator<Row> {
-      yield* manyRows(10);
+    function* broken(): IterableIterator<Bytes> {
+      yield* someBlocks(10);
       throw new KvraftError("CORRUPTION", "Cannot read the source");
     }
-    expect(failureOf(() => buildRun(tables, half, rows())).message).toBe("Cannot read the source");
+    expect(failureOf(() => buildRun(tables, half, broken())).message).toBe("Cannot read the source");
     expect([...new Bun.Glob(`${files}.run*`).scanSync(folder)]).toEqual([]);
   });
 
-  test("a run that is missing cannot be opened", () => {
+  test.if(process.platform === "linux")(
+    "nothing stays open: not after a build, an abandoned one, one that failed, a close, or an open of garbage",
+    () => {
+      const path = newPath();
+      const builder = tables.begin(path);
+      builder.add(toUtf8("x"));
+      expect(descriptorsBelow(path).length).toBeGreaterThan(0);
+      builder.finish();
+      expect(descriptorsBelow(path)).toEqual([]);
+      const table = tables.open(path);
+      table.block(0);
+      expect(descriptorsBelow(path).length).toBeGreaterThan(0);
+      table.close();
+      expect(descriptorsBelow(path)).toEqual([]);
+      const other = newPath();
+      const abandoned = tables.begin(other);
+      for (const block of someBlocks(2000)) abandoned.add(block);
+      abandoned.abandon();
+      expect(descriptorsBelow(other)).toEqual([]);
+      const garbage = newPath();
+      for (const bytes of [new Uint8Array(0), new Uint8Array(8192).fill(1)]) {
+        writeFileSync(garbage, bytes);
+        expect(failureOf(() => tables.open(garbage).block(0)).code).toBe("CORRUPTION");
+        expect(descriptorsBelow(garbage)).toEqual([]);
+      }
+    },
+  );
+
+  test("a file that was built is locked by nobody, and neither is one that is read", () => {
     const path = newPath();
-    const failure = failureOf(() => tables.open(path).get(toUtf8("k"), Infinity));
-    expect(failure.code).toBe("IO_ERROR");
-    expect(failure.message).toContain(path);
+    buildRun(tables, path, someBlocks(2000));
+    const table = tables.open(path);
+    table.block(7);
+    const database = new Database(path, { readwrite: true });
+    database.run("BEGIN EXCLUSIVE");
+    database.run("ROLLBACK");
+    database.close(true);
+    table.close();
   });
 
-  test("garbage, an empty file and a cut file are CORRUPTION that names the file, never an answer", () => {
+  test.if(smallDisk !== undefined)(
+    "a full disk is NO_SPACE, whether while blocks come or at the end, and gives back what the file took",
+    () => {
+      const path = join(smallDisk!, "1.run");
+      for (const blockBytes of [100, 4000, 300_000]) {
+        const block = new Uint8Array(blockBytes).fill(1);
+        const failure = failureOf(() =>
+          buildRun(
+            tables,
+            path,
+            Array.from({ length: Math.ceil(8_000_000 / blockBytes) }, () => block),
+          ),
+        );
+        expect(failure.code, `blocks of ${blockBytes} bytes: ${failure.message}`).toBe("NO_SPACE");
+        expect(failure.message).toContain(path);
+        expect(readdirSync(smallDisk!)).toEqual([]);
+      }
+      buildRun(tables, path, someBlocks(50));
+      rmSync(path);
+    },
+  );
+
+  test.if(smallDisk !== undefined)("a disk with no room at all refuses the beginning of a file", () => {
+    const filler = join(smallDisk!, "filler");
+    expect(() => writeFileSync(filler, new Uint8Array(4_000_000))).toThrow();
+    const failure = failureOf(() => buildRun(tables, join(smallDisk!, "2.run"), someBlocks(3)));
+    expect(["NO_SPACE", "IO_ERROR"]).toContain(failure.code);
+    expect(readdirSync(smallDisk!)).toEqual(["filler"]);
+    rmSync(filler);
+  });
+
+  test("a file that may not grow is an error of the environment that names it, and nothing of it stays", () => {
     const path = newPath();
-    buildRun(tables, path, manyRows(2000));
-    const whole = readFileSync(path);
-    const damages = [new Uint8Array(0), new Uint8Array(8192).fill(0x61), whole.subarray(0, 100)];
-    for (let pages = 1; pages < whole.length / 4096; pages += 20)
-      damages.push(whole.subarray(0, pages * 4096));
-    for (const bytes of damages) {
-      writeFileSync(path, bytes);
+    const told = runLimited(
+      200,
+      `const builder = tables.begin(${JSON.stringify(path)});
+try {
+  for (let at = 0; at < 1000; at++) builder.add(new Uint8Array(4000).fill(at));
+  builder.finish();
+} catch (error) {
+  console.log(error.code, error.message);
+  builder.abandon();
+}`,
+    );
+    expect(told).toMatch(/^(IO_ERROR|NO_SPACE) Cannot build run "/);
+    expect(told).toContain(path);
+    expect([...new Bun.Glob(`${path.split("/").at(-1)}*`).scanSync(folder)]).toEqual([]);
+  });
+
+  test("a table of another shape is CORRUPTION, whatever its blocks are", () => {
+    const shapes = [
+      "CREATE TABLE other (number INTEGER PRIMARY KEY, bytes BLOB)",
+      "CREATE TABLE block (place INTEGER PRIMARY KEY, bytes BLOB)",
+      "CREATE TABLE block (number INTEGER PRIMARY KEY, bytes); INSERT INTO block VALUES (0, 'text')",
+      "CREATE TABLE block (number INTEGER PRIMARY KEY, bytes); INSERT INTO block VALUES (0, 12)",
+      "CREATE TABLE block (number INTEGER PRIMARY KEY, bytes); INSERT INTO block VALUES (0, NULL)",
+    ];
+    for (const shape of shapes) {
+      const path = newPath();
+      const database = new Database(path);
+      for (const statement of shape.split("; ")) database.run(statement);
+      database.close(true);
       const failure = failureOf(() => {
         const table = tables.open(path);
         try {
-          table.forward(undefined, 5000);
+          table.block(0);
         } finally {
           table.close();
         }
       });
-      expect(failure.code, `${bytes.length} bytes`).toBe("CORRUPTION");
+      expect(failure.code, shape).toBe("CORRUPTION");
       expect(failure.message).toContain(`run "${path}": the file is damaged (`);
     }
-  });
-
-  test("damage in the middle of a file is CORRUPTION, or no row is there that was not built", () => {
-    const path = newPath();
-    const rows = [...manyRows(500)];
-    buildRun(tables, path, rows);
-    const whole = readFileSync(path);
-    let errors = 0;
-    for (let offset = 16; offset < whole.length; offset += 3989) {
-      const bytes = Buffer.from(whole);
-      bytes[offset] = bytes[offset]! ^ 0xff;
-      writeFileSync(path, bytes);
-      try {
-        const table = tables.open(path);
-        try {
-          for (const row of table.forward(undefined, 5000)) expect(row).toEqual(rows[row.sequence]!);
-          const row = table.get(toUtf8("00000100"), Infinity);
-          if (row !== undefined) expect(row).toEqual(rows[100]!);
-        } finally {
-          table.close();
-        }
-      } catch (error) {
-        expect(error).toBeInstanceOf(KvraftError);
-        expect((error as KvraftError).message).toContain(path);
-        errors++;
-      }
-    }
-    expect(errors).toBeGreaterThan(0);
-  });
-
-  test("one flipped bit in a key, a sequence number or a record is CORRUPTION that names the file", () => {
-    const path = newPath();
-    const row = { key: toUtf8("the key"), sequence: 0x1234567890, record: toUtf8("what was written") };
-    buildRun(tables, path, [row]);
-    const whole = readFileSync(path);
-    const places = [row.key, Uint8Array.of(0x12, 0x34, 0x56, 0x78, 0x90), row.record].flatMap((bytes) => {
-      const start = whole.indexOf(bytes);
-      expect(start).toBeGreaterThan(0);
-      return Array.from(bytes, (_, at) => start + at);
-    });
-    for (const place of places) {
-      for (let bit = 0; bit < 8; bit++) {
-        const bytes = Buffer.from(whole);
-        bytes[place] = bytes[place]! ^ (1 << bit);
-        writeFileSync(path, bytes);
-        const table = tables.open(path);
-        const failure = failureOf(() => table.forward(undefined, 10));
-        table.close();
-        expect(failure.code, `bit ${bit} of byte ${place}`).toBe("CORRUPTION");
-        expect(failure.message).toContain(`run "${path}": the file is damaged (the checksum of a row`);
-      }
-    }
-  });
-
-  test("the checksum of a row is the one that the format names", () => {
-    const path = newPath();
-    buildRun(tables, path, [{ key: toUtf8("k"), sequence: 7, record: Uint8Array.of(1, 3) }]);
-    const database = new Database(path, { readonly: true });
-    expect(database.query("SELECT checksum FROM run").get()).toEqual({ checksum: -1174353331 });
-    database.close(true);
-  });
-
-  test("a build leaves nothing beside its file, also while it is under way", () => {
-    const path = newPath();
-    const builder = tables.begin(path);
-    for (const row of manyRows(20_000)) builder.add(row);
-    expect([...new Bun.Glob(`${files}.run*`).scanSync(folder)]).toEqual([`${files}.run`]);
-    builder.abandon();
-    expect([...new Bun.Glob(`${files}.run*`).scanSync(folder)]).toEqual([]);
   });
 });

@@ -1,157 +1,240 @@
-/** What every Tables must do: the same questions to it and to a sorted array. */
+/** What every Tables must do: the same questions to it and to an array of blocks. */
 import { describe, expect, test } from "bun:test";
+import type { Disk } from "../../src/env/disk.ts";
 import { Prng } from "../../src/env/prng.ts";
-import type { Position, Row, Table, Tables } from "../../src/env/tables.ts";
-import { type Bytes, compareBytes, equalBytes, toUtf8 } from "../../src/lib/bytes.ts";
+import type { Table, Tables } from "../../src/env/tables.ts";
+import { type Bytes, equalBytes, toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { buildRun } from "./build-run.ts";
 
-interface Place {
+/** A Tables, the disk that its files are on, and a path to build at in a folder that exists. */
+export interface TablesPlace {
   readonly tables: Tables;
+  readonly disk: Disk;
   readonly path: string;
-  /** For tables whose syncs end when they are told to. */
-  readonly endSync?: () => void;
 }
 
-/** `place` makes a Tables and a path to build at, each time another. */
-export function tablesConformance(name: string, place: () => Place): void {
+const largeBytes = 8 * 1024 * 1024;
+
+/** `newPlace` makes a place with a path of its own, each time another. */
+export function tablesConformance(name: string, newPlace: () => TablesPlace): void {
   describe(name, () => {
-    test("gives back one row, and nothing beside it", () => {
-      const row = { key: toUtf8("k"), sequence: 7, record: toUtf8("r") };
-      const table = built(place(), [row]);
-      expect(table.get(row.key, Infinity)).toEqual(row);
-      expect(table.get(row.key, 7)).toEqual(row);
-      expect(table.get(row.key, 6)).toBeUndefined();
-      expect(table.get(toUtf8("j"), Infinity)).toBeUndefined();
-      expect(table.get(toUtf8("kk"), Infinity)).toBeUndefined();
-      expect(table.forward(undefined, 10)).toEqual([row]);
-      expect(table.backward(undefined, 10)).toEqual([row]);
+    test("gives back each block by its number, the first of which is 0, in any order and again", () => {
+      const blocks = someBlocks(40);
+      const table = built(newPlace(), blocks);
+      const prng = new Prng(1);
+      for (const at of blocks.keys()) expect(table.block(at)).toEqual(blocks[at]!);
+      for (let read = 0; read < 200; read++) {
+        const at = prng.int(0, blocks.length - 1);
+        expect(table.block(at)).toEqual(blocks[at]!);
+      }
       table.close();
     });
 
-    test("takes the empty key, the empty record and the largest sequence number", () => {
-      const row = { key: new Uint8Array(0), sequence: Number.MAX_SAFE_INTEGER, record: new Uint8Array(0) };
-      const table = built(place(), [row]);
-      expect(table.get(row.key, Infinity)).toEqual(row);
-      expect(table.versions(row.key, Infinity)).toEqual([row]);
-      expect(table.forward({ key: row.key, sequence: Infinity }, 1)).toEqual([row]);
-      expect(table.forward({ key: row.key, sequence: Number.MAX_SAFE_INTEGER }, 1)).toEqual([]);
-      expect(table.backward({ key: row.key, sequence: -1 }, 1)).toEqual([row]);
+    test("takes an empty block, a block of one byte, and one of 8 MiB between small ones", () => {
+      const large = new Uint8Array(largeBytes).map((_, at) => at * 31 + (at >> 12));
+      const blocks = [new Uint8Array(0), Uint8Array.of(7), large, Uint8Array.of(8), new Uint8Array(0)];
+      const table = built(newPlace(), blocks);
+      for (const at of [4, 3, 2, 1, 0])
+        expect(equalBytes(table.block(at), blocks[at]!), `block ${at}`).toBe(true);
       table.close();
     });
 
-    test("replaces what an interrupted build has left at the path", () => {
-      const { tables, path } = place();
-      buildRun(tables, path, [{ key: toUtf8("old"), sequence: 1, record: toUtf8("1") }]);
-      const row = { key: toUtf8("new"), sequence: 2, record: toUtf8("2") };
-      const table = built({ tables, path }, [row]);
-      expect(table.forward(undefined, 10)).toEqual([row]);
+    test("takes blocks of every length around that of a page", () => {
+      const blocks = Array.from({ length: 80 }, (_, at) => new Uint8Array(4040 + at).fill(at));
+      const table = built(newPlace(), blocks);
+      for (const at of blocks.keys()) expect(table.block(at)).toEqual(blocks[at]!);
       table.close();
     });
 
-    test("tells when a run is durable, and never before finish returns", async () => {
-      const { tables, path, endSync } = place();
-      const rows = randomRows(new Prng(3), 50);
+    test("keeps what a block was when it was added, and gives out memory that is the caller's", () => {
+      const { tables, path } = newPlace();
       const builder = tables.begin(path);
-      for (const row of rows) builder.add(row);
-      let hasReturned = false;
-      const told = new Promise<boolean>((resolve, reject) => {
-        builder.finish((error) => (error === undefined ? resolve(hasReturned) : reject(error)));
-      });
-      hasReturned = true;
-      endSync?.();
-      expect(await told).toBe(true);
+      const block = toUtf8("first");
+      builder.add(block);
+      block.set(toUtf8("other"));
+      builder.add(block);
+      block.fill(0);
+      builder.finish();
       const table = tables.open(path);
-      expect(table.forward(undefined, 100)).toEqual(rows);
+      const read = table.block(0);
+      expect(read).toEqual(toUtf8("first"));
+      read.fill(0);
+      const later = table.block(1);
+      expect(table.block(0)).toEqual(toUtf8("first"));
+      table.close();
+      expect(later).toEqual(toUtf8("other"));
+    });
+
+    test("says CORRUPTION, with the file's name, for a block that is not there", () => {
+      const place = newPlace();
+      const table = built(place, someBlocks(3));
+      for (const number of [3, 4, 2 ** 31, 2 ** 40]) {
+        const failure = failureOf(() => table.block(number));
+        expect(failure.code, `block ${number}`).toBe("CORRUPTION");
+        expect(failure.message).toContain(place.path);
+      }
+      expect(table.block(2)).toEqual(someBlocks(3)[2]!);
       table.close();
     });
 
-    test("does not tell those who would not wait, or gave up", async () => {
-      const places = [place(), place(), place()];
-      const rows = randomRows(new Prng(4), 50);
-      const told: string[] = [];
-      const builders = places.map(({ tables, path }, at) => {
-        const builder = tables.begin(path);
-        for (const row of rows) builder.add(row);
-        builder.finish(() => told.push(String(at)));
-        return builder;
-      });
-      builders[0]!.finishNow();
-      builders[1]!.abandon();
-      for (const { endSync } of places) endSync?.();
-      while (!told.includes("2")) await Bun.sleep(1);
-      await Bun.sleep(5);
-      expect(told).toEqual(["2"]);
-      const table = places[0]!.tables.open(places[0]!.path);
-      expect(table.forward(undefined, 100)).toEqual(rows);
-      table.close();
-      expect(() => places[1]!.tables.open(places[1]!.path).forward(undefined, 1)).toThrow(KvraftError);
+    test("opens the same file more than once, each to be closed by itself", () => {
+      const place = newPlace();
+      const one = built(place, someBlocks(5));
+      const two = place.tables.open(place.path);
+      one.close();
+      expect(two.block(4)).toEqual(someBlocks(5)[4]!);
+      two.close();
     });
 
-    test("answers like a sorted array: points, versions, and pages both ways", () => {
-      const { SEED: seed = "42" } = process.env;
-      const prng = new Prng(Number(seed));
-      for (let round = 0; round < 6; round++) {
-        const rows = randomRows(prng, prng.pick([1, 5, 60]));
-        const table = built(place(), rows);
-        for (let question = 0; question < 150; question++)
-          ask(table, rows, prng, `SEED=${seed} round ${round}`);
+    test("replaces a whole file, half of one, and garbage that an interrupted build has left at the path", () => {
+      const place = newPlace();
+      buildRun(place.tables, place.path, someBlocks(30));
+      const whole = place.disk.read(place.path)!;
+      for (const left of [
+        whole,
+        whole.subarray(0, whole.length >> 1),
+        toUtf8("garbage"),
+        new Uint8Array(0),
+      ]) {
+        replaceFile(place, left);
+        const table = built(place, [toUtf8("new")]);
+        expect(table.block(0)).toEqual(toUtf8("new"));
+        expect(failureOf(() => table.block(1)).code).toBe("CORRUPTION");
         table.close();
       }
     });
 
-    test("reads all rows in pages, in either direction", () => {
-      const rows = randomRows(new Prng(7), 100);
-      const table = built(place(), rows);
-      for (const most of [1, 2, 7, 1000]) {
-        expect(pages((at) => table.forward(at, most))).toEqual(rows);
-        expect(pages((at) => table.backward(at, most))).toEqual(rows.toReversed());
+    test("an abandoned build leaves nothing, however far it has come, and may be abandoned twice", () => {
+      for (const blocks of [0, 1, 2000]) {
+        const { tables, disk, path } = newPlace();
+        const builder = tables.begin(path);
+        for (const block of someBlocks(blocks)) builder.add(block);
+        builder.abandon();
+        builder.abandon();
+        expect(namesBeside(disk, path), `${blocks} blocks`).toEqual([]);
+        expect(() => tables.open(path)).toThrow(KvraftError);
       }
-      table.close();
+    });
+
+    test("leaves no file beside its own, neither while it builds nor after", () => {
+      const { tables, disk, path } = newPlace();
+      const builder = tables.begin(path);
+      for (const block of someBlocks(2000)) builder.add(block);
+      expect(namesBeside(disk, path).slice(1)).toEqual([]);
+      builder.finish();
+      expect(namesBeside(disk, path)).toEqual([nameOf(path)]);
+      tables.open(path).close();
+      expect(namesBeside(disk, path)).toEqual([nameOf(path)]);
+    });
+
+    test("a file that is missing cannot be opened, and the failure names it", () => {
+      const { tables, disk, path } = newPlace();
+      const failure = failureOf(() => tables.open(path));
+      expect(failure.code).toBe("IO_ERROR");
+      expect(failure.message).toContain(path);
+      expect(disk.exists(path)).toBe(false);
+    });
+
+    test("garbage, an empty file and a file that was cut are CORRUPTION where the cut has hit, never a crash", () => {
+      const place = newPlace();
+      const blocks = someBlocks(60);
+      buildRun(place.tables, place.path, blocks);
+      const whole = place.disk.read(place.path)!;
+      const step = Math.max(1, Math.floor(whole.length / 23));
+      const damages: Bytes[] = [new Uint8Array(0), new Uint8Array(8192).fill(0x61)];
+      for (let length = 1; length < whole.length; length += step) damages.push(whole.subarray(0, length));
+      for (const bytes of damages) {
+        replaceFile(place, bytes);
+        const outcome = readAll(place, blocks);
+        expect(outcome.codes, `${bytes.length} bytes`).toEqual(new Set(["CORRUPTION"]));
+        expect(outcome.others, `${bytes.length} bytes`).toBe(0);
+      }
+    });
+
+    test("damage in the middle is CORRUPTION or other bytes, and the rest can still be read or is refused", () => {
+      const place = newPlace();
+      const blocks = someBlocks(60);
+      buildRun(place.tables, place.path, blocks);
+      const whole = place.disk.read(place.path)!;
+      const step = Math.max(1, Math.floor(whole.length / 150));
+      let seen = 0;
+      for (let offset = 0; offset < whole.length; offset += step) {
+        const bytes = whole.slice();
+        bytes[offset]! ^= 0xff;
+        replaceFile(place, bytes);
+        const { codes, others } = readAll(place, blocks);
+        expect([...codes].filter((code) => code !== "CORRUPTION")).toEqual([]);
+        if (codes.size > 0 || others > 0) seen++;
+      }
+      expect(seen).toBeGreaterThan(0);
     });
   });
 }
 
-function built({ tables, path }: { tables: Tables; path: string }, rows: Iterable<Row>): Table {
-  buildRun(tables, path, rows);
+/** Blocks of many lengths, each with bytes of its own. */
+export function someBlocks(count: number): Bytes[] {
+  return Array.from(
+    { length: count },
+    (_, at): Bytes => new Uint8Array((at * 977) % 5000).map((__, place) => at * 7 + place),
+  );
+}
+
+export function failureOf(run: () => unknown): KvraftError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof KvraftError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+function built({ tables, path }: TablesPlace, blocks: Iterable<Bytes>): Table {
+  buildRun(tables, path, blocks);
   return tables.open(path);
 }
 
-function pages(read: (at: Position | undefined) => Row[]): Row[] {
-  const all: Row[] = [];
-  for (let page = read(undefined); page.length > 0; page = read(page[page.length - 1])) all.push(...page);
-  return all;
-}
-
-function ask(table: Table, rows: readonly Row[], prng: Prng, where: string): void {
-  const key = randomKey(prng);
-  const sequence = prng.pick([-1, Infinity, prng.int(0, 12)]);
-  const most = prng.int(1, 8);
-  const versions = rows.filter((row) => equalBytes(row.key, key) && row.sequence <= sequence);
-  expect(table.get(key, sequence), where).toEqual(versions[0]);
-  expect(table.versions(key, sequence), where).toEqual(versions);
-  const at = { key, sequence };
-  const after = rows.filter((row) => order(row, at) > 0);
-  const before = rows.filter((row) => order(row, at) < 0).reverse();
-  expect(table.forward(at, most), where).toEqual(after.slice(0, most));
-  expect(table.backward(at, most), where).toEqual(before.slice(0, most));
-}
-
-function order(a: Position, b: Position): number {
-  const keys = compareBytes(a.key, b.key);
-  if (keys !== 0) return keys;
-  return a.sequence === b.sequence ? 0 : a.sequence > b.sequence ? -1 : 1;
-}
-
-function randomKey(prng: Prng): Bytes {
-  return Uint8Array.from({ length: prng.int(0, 2) }, () => prng.pick([0, 1, 0x7f, 0x80, 0xff]));
-}
-
-function randomRows(prng: Prng, count: number): Row[] {
-  const rows = new Map<string, Row>();
-  while (rows.size < count) {
-    const row = { key: randomKey(prng), sequence: prng.int(0, 12), record: randomKey(prng) };
-    rows.set(`${row.key} ${row.sequence}`, row);
+/** With what codes reading has failed, and how many blocks were others than those that were written. */
+function readAll(
+  { tables, path }: TablesPlace,
+  blocks: readonly Bytes[],
+): { codes: Set<string>; others: number } {
+  const codes = new Set<string>();
+  let others = 0;
+  let table: Table | undefined;
+  try {
+    table = tables.open(path);
+  } catch (error) {
+    codes.add(codeOf(error));
   }
-  return [...rows.values()].sort(order);
+  for (const [at, block] of table === undefined ? [] : blocks.entries())
+    try {
+      if (!equalBytes(table!.block(at), block)) others++;
+    } catch (error) {
+      codes.add(codeOf(error));
+    }
+  table?.close();
+  return { codes, others };
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof KvraftError) return error.code;
+  throw error;
+}
+
+function replaceFile({ disk, path }: TablesPlace, bytes: Bytes): void {
+  disk.remove(path);
+  const file = disk.open(path, "create");
+  if (bytes.length > 0) file.write(0, bytes);
+  file.close();
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** What stands in the folder under the file's name or one that begins with it. */
+function namesBeside(disk: Disk, path: string): string[] {
+  return disk.list(path.slice(0, path.lastIndexOf("/"))).filter((name) => name.startsWith(nameOf(path)));
 }

@@ -6,8 +6,10 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BunDisk } from "../../src/env/bun-disk.ts";
+import type { Disk } from "../../src/env/disk.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
+import type { Tables } from "../../src/env/tables.ts";
 import { LevelDB, type LevelDBOptions } from "../../src/leveldb/level-db.ts";
 import type { Applied } from "../../src/leveldb/manifest.ts";
 import type { StoreEnv } from "../../src/leveldb/run-folder.ts";
@@ -15,6 +17,7 @@ import { type Bytes, toHex } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { MemoryDisk } from "../leveldb/memory-disk.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { damage, type Files } from "./file-damage.ts";
 import { ensure, ensureEqual, type FuzzTarget, withinMemory } from "./fuzzer.ts";
 import { randomBytes } from "./mutate.ts";
@@ -37,13 +40,18 @@ interface Written {
   readonly sequence: number;
 }
 
+/** The store's worker works when it is waited for. */
+function envOf(disk: Disk, tables: Tables): StoreEnv {
+  return { disk, tables, workers: new MemoryWorkers({ disk, tables }) };
+}
+
 function memoryPlace(files: Files): Place {
   const disk = new MemoryDisk();
   const folder = "store";
   disk.createFolder(folder);
   for (const [name, bytes] of files) disk.open(`${folder}/${name}`, "create").write(0, bytes);
   return {
-    env: { disk, tables: new MemoryTables(disk) },
+    env: envOf(disk, new MemoryTables(disk)),
     folder,
     files: () =>
       new Map(
@@ -62,7 +70,7 @@ function realPlace(files: Files): Place {
   mkdirSync(folder);
   for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
   return {
-    env: { disk: new BunDisk(), tables: new SqliteTables() },
+    env: envOf(new BunDisk(), new SqliteTables()),
     folder,
     files: () =>
       new Map(

@@ -6,10 +6,12 @@ import { sessionLifeMs, sessionsMax } from "../../src/kv/limits.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
 import type { Store } from "../../src/kv/store.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
+import type { StoreEnv } from "../../src/leveldb/run-folder.ts";
 import { type Bytes, emptyBytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import { ByteWriter } from "../../src/lib/codec.ts";
 import { MemoryDisk } from "../leveldb/memory-disk.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { eachSeed } from "../leveldb/seed.ts";
 import { MapStore } from "./map-store.ts";
 
@@ -155,10 +157,15 @@ test("the table is bounded, and an evicted session stays ended over a restart", 
 
 // ---- replicas that restart ----
 
+function memoryEnv(disk: MemoryDisk): StoreEnv {
+  const tables = new MemoryTables(disk);
+  return { disk, tables, workers: new MemoryWorkers({ disk, tables }) };
+}
+
 /** A replica on the real store, in memory, that can lose all that was not flushed. */
 class Replica {
   readonly disk = new MemoryDisk();
-  readonly #env = { disk: this.disk, tables: new MemoryTables(this.disk) };
+  readonly #env = memoryEnv(this.disk);
   db = this.#open();
   machine = new StateMachine(this.db, 0);
   applied = 0;

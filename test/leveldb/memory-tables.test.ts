@@ -5,6 +5,5 @@ import { MemoryTables } from "./memory-tables.ts";
 tablesConformance("the tables in memory that other tests use", () => {
   const disk = new MemoryDisk();
   disk.createFolder("data");
-  const tables = new MemoryTables(disk);
-  return { tables, path: "data/000001.run", endSync: () => tables.endSync() };
+  return { tables: new MemoryTables(disk), disk, path: "data/000001.run" };
 });

@@ -12,6 +12,7 @@ import type { EntryId, Message, NodeId } from "../../src/raft/types.ts";
 import { Persister } from "../../src/raftlog/persister.ts";
 import { Driver } from "../../src/server/driver.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { CrashDisk } from "../raftlog/crash-disk.ts";
 import { ManualClock } from "../rpc/memory-net.ts";
 
@@ -40,13 +41,24 @@ class Bench {
   readonly events: string[] = [];
   readonly sent: Message[] = [];
   failure: KvraftError | undefined;
+  /** Set: the store's worker does nothing until `releaseWorker`. */
+  isWorkerHeld = false;
+  readonly #heldWork: (() => void)[] = [];
 
   constructor(count: number, disk = new CrashDisk(), memtableBytesMax = 1 << 20) {
     this.disk = disk;
     const owner = { clusterId: "00000000000000c1", nodeId: own };
     const persister = Persister.open(disk, "log", owner, {}, () => {});
-    const env = { disk, tables: new MemoryTables(disk) };
-    this.store = LevelDB.open(env, "store", { createIfMissing: true, memtableBytesMax });
+    const tables = new MemoryTables(disk);
+    const workers = new MemoryWorkers({ disk, tables }, (run) => this.#workLater(run));
+    this.store = LevelDB.open({ disk, tables, workers }, "store", {
+      createIfMissing: true,
+      memtableBytesMax,
+      failed: (error) => {
+        this.driver.stop();
+        this.failure = error;
+      },
+    });
     const machine = new StateMachine(this.store, this.store.applied.index);
     this.raft = new Raft({
       id: own,
@@ -119,6 +131,17 @@ class Bench {
       const hint = { index, term: message.term };
       this.driver.step({ ...envelope, kind: "append-entries-reply", accepted: true, index, hint });
     }
+  }
+
+  releaseWorker(): void {
+    this.isWorkerHeld = false;
+    for (const run of this.#heldWork.splice(0)) this.clock.soon(run);
+  }
+
+  /** The worker has a turn of its own for each slice, beside whatever the driver does. */
+  #workLater(run: () => void): void {
+    if (this.isWorkerHeld) this.#heldWork.push(run);
+    else this.clock.soon(() => (this.isWorkerHeld ? void this.#heldWork.push(run) : run()));
   }
 
   take(): string[] {
@@ -273,18 +296,112 @@ test("applying takes a few milliseconds of a turn, and goes on in the next", () 
   expect(most).toBeLessThanOrEqual(12);
 });
 
-test("a store that is full is flushed between entries, and a restart goes on from there", () => {
+test("a full memory is sealed and flushed by the worker while entries are applied, and a restart goes on from there", () => {
   const disk = new CrashDisk();
   const bench = new Bench(1, disk, 200_000);
   bench.run(700);
-  for (let at = 0; at < 20; at++) bench.driver.start(put(`k${at}`, 50_000));
+  bench.isWorkerHeld = true;
+  for (let at = 0; at < 8; at++) bench.driver.start(put(`k${at}`, 50_000));
+  bench.run(20);
+  // Two memtables wait for the worker or one does, nothing of them is durable, and all was applied all the same.
+  expect(bench.store.isSealed).toBe(true);
+  expect(bench.store.applied.index).toBe(0);
+  expect(bench.driver.applied.index).toBe(9);
+  bench.releaseWorker();
+  for (let at = 8; at < 20; at++) bench.driver.start(put(`k${at}`, 50_000));
   bench.run(50);
-  expect(bench.driver.applied.index).toBe(21);
+  bench.driver.start(put("last"));
+  bench.run(50);
+  expect(bench.driver.applied.index).toBe(22);
   expect(bench.store.applied.index).toBeGreaterThan(10);
+  expect(bench.store.isSealed).toBe(false);
   const again = new Bench(1, disk.crash("lost", new Prng(1)), 200_000);
+  const { index } = again.store.applied;
+  expect(index).toBe(bench.store.applied.index);
   again.run(1000);
-  expect(again.driver.applied.index).toBeGreaterThanOrEqual(21);
-  expect(again.take().at(-1)).toBe("applied 21 OK");
+  expect(again.driver.applied.index).toBeGreaterThanOrEqual(22);
+  const applied = again.take();
+  // What the runs hold is not applied again.
+  expect(applied[0]).toBe(`applied ${index + 1} OK`);
+  expect(applied.at(-1)).toBe("applied 22 OK");
+});
+
+test("entries are applied ever slower while the store's worker does not come along, then not at all, and nothing is lost", () => {
+  const entryBytes = 64 * 1024;
+  const count = 240;
+  const bench = new Bench(3, new CrashDisk(), 4 << 20);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.take();
+  bench.isWorkerHeld = true;
+  const { term } = bench.raft;
+  // From here on a tick comes at the beginning of each ten milliseconds.
+  while (bench.clock.monotonicMs() % 10 !== 9) bench.run(1);
+  for (let at = 0; at < count; at++) expect(bench.driver.start(put(`k${at}`, entryBytes)).ok).toBe(true);
+  const perTick: { readonly pressure: number; readonly entries: number }[] = [];
+  const events: string[] = [];
+  let heartbeats = 0;
+  const tick = (): void => {
+    const { pressure } = bench.store;
+    bench.run(10);
+    heartbeats += bench.sent.filter((message) => message.kind === "heartbeat" && message.to === peer).length;
+    bench.acknowledge();
+    const applied = bench.take();
+    events.push(...applied);
+    perTick.push({ pressure, entries: applied.length });
+  };
+  for (let ticks = 0; ticks < 300; ticks++) tick();
+  const unpressed = perTick.filter(({ pressure }) => pressure === 0).map(({ entries }) => entries);
+  const pressed = perTick.filter(({ pressure }) => pressure > 0).map(({ entries }) => entries);
+  // Never more than in the tick before; once all of a tick was under pressure less than half a MiB; in the end nothing.
+  expect(Math.max(...unpressed)).toBeGreaterThan(9);
+  expect(Math.max(...pressed.slice(1))).toBeLessThan(8);
+  expect(pressed.toSorted((a, b) => b - a)).toEqual(pressed);
+  expect(new Set(pressed).size).toBeGreaterThan(4);
+  expect(pressed.slice(-200)).toEqual(new Array(200).fill(0));
+  expect(bench.store.pressure).toBe(1);
+  expect(events.length).toBeLessThan(count);
+  expect(bench.raft.commit).toBe(count + 1);
+
+  // It leads all the while: its ticks and heartbeats need nothing of the store.
+  expect(bench.raft.isLeader && bench.raft.term === term).toBe(true);
+  expect(heartbeats).toBeGreaterThan(40);
+  heartbeats = 0;
+  for (let ticks = 0; ticks < 20; ticks++) tick();
+  expect(heartbeats).toBeGreaterThan(2);
+
+  bench.releaseWorker();
+  for (let ticks = 0; ticks < 100; ticks++) tick();
+  expect(bench.store.pressure).toBe(0);
+  expect(events).toEqual(Array.from({ length: count }, (_, at) => `applied ${at + 2} OK`));
+  expect(bench.failure).toBeUndefined();
+});
+
+test("a read whose index is not applied yet waits as long as applying does, and is answered then", () => {
+  const bench = new Bench(3, new CrashDisk(), 100_000);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.take();
+  bench.isWorkerHeld = true;
+  for (let at = 0; at < 12; at++) bench.driver.start(put(`k${at}`, 50_000));
+  for (let round = 0; round < 10; round++) {
+    bench.run(10);
+    bench.acknowledge();
+  }
+  expect(bench.store.pressure).toBe(1);
+  expect(bench.driver.readIndex(7)).toBe(true);
+  for (let round = 0; round < 20; round++) {
+    bench.run(10);
+    bench.acknowledge();
+  }
+  expect(bench.take().filter((event) => event.startsWith("readable"))).toEqual([]);
+  bench.releaseWorker();
+  bench.run(100);
+  expect(bench.take().slice(-2)).toEqual(["applied 13 OK", "readable 7"]);
 });
 
 test("a disk that fails while the store is flushed stops the driver: nothing is applied or answered afterwards", () => {

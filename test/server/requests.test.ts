@@ -272,6 +272,26 @@ test("stop() ends a node whose store cannot be written any more, and says why", 
   await world.stop();
 });
 
+test("a node whose store cannot be written any more ends by itself, though nobody writes again, and loses nothing", async () => {
+  const world = await started(1, 1, { memtableBytes: 20_000 });
+  const [machine] = world.machines;
+  machine!.disk.failure = (action, path) =>
+    action === "create" && path.includes("/store/")
+      ? new KvraftError("NO_SPACE", "the disk is full")
+      : undefined;
+  const value = "v".repeat(30_000);
+  new RawClient(world, machine!).put("a", value);
+  await world.until(() => machine!.failure !== undefined, "the node stops");
+  expect(machine!.failure).toMatchObject({ code: "NO_SPACE" });
+  machine!.disk.failure = undefined;
+  machine!.start();
+  await world.until(() => world.leader !== undefined, "it leads again");
+  const get = new RawClient(world, machine!).get("a");
+  await answered(world, get);
+  expect(get.value).toBe(value);
+  await world.stop();
+});
+
 test("a cluster whose log was dated by a fast clock opens sessions all the same, for ever", async () => {
   const world = new World(3);
   for (const machine of world.machines) machine.skewMs = 3_600_000;

@@ -9,6 +9,7 @@ import type { Address } from "../../src/lib/address.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
 import { KVServer } from "../../src/server/kv-server.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
+import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { CrashDisk, type Fate } from "../raftlog/crash-disk.ts";
 import { ManualClock, MemoryNet } from "../rpc/memory-net.ts";
 
@@ -144,11 +145,14 @@ export class Machine {
     const clock = new ProcessClock(this.world.clock, () => isAlive && this.#isAlive);
     clock.skewMs = this.skewMs;
     const net = new ProcessNet(this.world.net);
+    const { disk } = this;
+    const tables = new MemoryTables(disk);
     const env: Env = {
       clock,
       net,
-      disk: this.disk,
-      tables: new MemoryTables(this.disk),
+      disk,
+      tables,
+      workers: new MemoryWorkers({ disk, tables }, (run) => clock.soon(run)),
       random32: () => this.world.prng.u32(),
     };
     this.lines = [];

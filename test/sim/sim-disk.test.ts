@@ -7,11 +7,11 @@ import { KvraftError } from "../../src/lib/error.ts";
 import type { Entry, HardState } from "../../src/raft/types.ts";
 import { Persister } from "../../src/raftlog/persister.ts";
 import { tablesConformance } from "../env/tables-conformance.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
 import { eachSeed } from "../leveldb/seed.ts";
 import type { Fate } from "./plan.ts";
 import { type DiskWeather, PowerCut, SimDisk } from "./sim-disk.ts";
 import { SimProcess } from "./sim-process.ts";
-import { SimTables } from "./sim-tables.ts";
 import { Timeline } from "./timeline.ts";
 
 // Goal: the disk forgets what a real one may forget and nothing else; a kinder one would hide bugs, a harsher one invent them.
@@ -240,8 +240,8 @@ test("what the Raft log has acknowledged is there after kills and power cuts at 
 
 const shared = new Bench();
 let count = 0;
-tablesConformance("SimTables", () => ({
-  tables: new SimTables(shared.disk),
+tablesConformance("the runs of a simulated store", () => ({
+  tables: new MemoryTables(shared.disk),
+  disk: shared.disk,
   path: `d/${++count}.run`,
-  endSync: () => shared.run(10),
 }));
