@@ -17,7 +17,8 @@ interface Inode {
 /** A change of names that a crash may lose until the folder is synced; a rename is one change. */
 interface NameChange {
   readonly folder: string;
-  apply(names: Map<string, Inode>): void;
+  readonly lost: string | undefined;
+  readonly got: { readonly path: string; readonly inode: Inode } | undefined;
 }
 
 /**
@@ -78,7 +79,7 @@ export class MemoryDisk implements Disk {
     assert(this.#names.has(parent(path)), `the folder of "${path}" exists`);
     this.#step("create", path);
     const inode = { isFolder: false, written: emptyBytes, synced: emptyBytes };
-    this.#change(path, (names) => names.set(path, inode));
+    this.#change({ folder: parent(path), lost: undefined, got: { path, inode } });
     return this.#file(path, inode);
   }
 
@@ -86,21 +87,18 @@ export class MemoryDisk implements Disk {
     this.#step("rename", from);
     const inode = this.#names.get(from);
     assert(inode !== undefined && parent(from) === parent(to), "a rename inside a folder");
-    this.#change(to, (names) => {
-      names.delete(from);
-      names.set(to, inode);
-    });
+    this.#change({ folder: parent(to), lost: from, got: { path: to, inode } });
   }
 
   remove(path: string): void {
     if (!this.#names.has(path)) return;
     this.#step("remove", path);
-    this.#change(path, (names) => names.delete(path));
+    this.#change({ folder: parent(path), lost: path, got: undefined });
   }
 
   syncFolder(path: string): void {
     this.#step("sync the folder", path);
-    for (const change of this.#pending) if (change.folder === path) change.apply(this.#durable);
+    for (const change of this.#pending) if (change.folder === path) apply(change, this.#durable);
     this.#pending = this.#pending.filter((change) => change.folder !== path);
   }
 
@@ -124,18 +122,48 @@ export class MemoryDisk implements Disk {
     this.#locks.clear();
   }
 
-  /** The same disk, as nobody has touched it since its crash. */
-  copy(): MemoryDisk {
-    assert(this.steps === 0, "a disk is copied as a crash has left it");
-    return new MemoryDisk(this.#durable);
+  /** Another disk that is as this one is now, synced or not, and that nobody has locked. */
+  fork(): MemoryDisk {
+    const fork = new MemoryDisk();
+    const twins = new Map<Inode, Inode>();
+    const twin = (inode: Inode): Inode => {
+      const known = twins.get(inode) ?? { ...inode };
+      twins.set(inode, known);
+      return known;
+    };
+    for (const [path, inode] of this.#names) fork.#names.set(path, twin(inode));
+    for (const [path, inode] of this.#durable) fork.#durable.set(path, twin(inode));
+    fork.#pending = this.#pending.map((change) => ({
+      ...change,
+      got: change.got && { path: change.got.path, inode: twin(change.got.inode) },
+    }));
+    return fork;
   }
 
-  *images(): IterableIterator<MemoryDisk> {
-    assert(this.#pending.length <= 10, "few enough changes to try every subset");
-    for (let subset = 0; subset < 1 << this.#pending.length; subset++) {
+  /** What is left when the machine is shut down in peace. */
+  atPeace(): MemoryDisk {
+    return new MemoryDisk(survivors(this.#names, "nothing"));
+  }
+
+  /** The same for disks that are the same, now and after a crash; another one for others, as sure as a hash is. */
+  fingerprint(): string {
+    const durable = describeNames(this.#durable);
+    const pending = this.#pending.map(({ lost, got }) =>
+      [lost, got?.path, got && describe(got.inode)].join("|"),
+    );
+    return [durable, ...pending].join("\n");
+  }
+
+  /** With `subsetsMax` not every subset is tried but so many, evenly spaced, with none and all of the changes. */
+  *images(subsetsMax = Infinity): IterableIterator<MemoryDisk> {
+    const all = 2 ** this.#pending.length - 1;
+    assert(Math.min(all, subsetsMax) < 2 ** pendingMax, "few enough changes to try every subset");
+    const count = Math.min(all, subsetsMax - 1);
+    for (let at = 0; at <= count; at++) {
+      const subset = count === 0 ? 0 : Math.round((at * all) / count);
       const names = new Map(this.#durable);
       this.#pending.forEach((change, at) => {
-        if ((subset >> at) & 1) change.apply(names);
+        if ((subset >> at) & 1) apply(change, names);
       });
       const isSynced = [...names.values()].every((inode) => inode.written === inode.synced);
       const fates = isSynced ? (["nothing"] as const) : (["all", "half", "nothing"] as const);
@@ -163,15 +191,40 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  #change(path: string, apply: (names: Map<string, Inode>) => void): void {
-    apply(this.#names);
-    this.#pending.push({ folder: parent(path), apply });
+  #change(change: NameChange): void {
+    apply(change, this.#names);
+    this.#pending.push(change);
   }
 
   #step(action: string, path: string): void {
     if (++this.steps >= this.cutAt) throw new PowerCut(`${action} ${path}`);
     this.beforeStep?.(action, path);
   }
+}
+
+const pendingMax = 10;
+const hashes = new WeakMap<Bytes, string>();
+
+function describeNames(names: ReadonlyMap<string, Inode>): string {
+  return Array.from(names, ([path, inode]) => `${path}|${describe(inode)}`)
+    .sort()
+    .join("\n");
+}
+
+function describe({ written, synced }: Inode): string {
+  return written === synced ? hashOf(written) : `${hashOf(written)}|${hashOf(synced)}`;
+}
+
+/** Content is replaced and never changed, so that what was hashed once need not be again. */
+function hashOf(content: Bytes): string {
+  const hash = hashes.get(content) ?? Bun.hash(content).toString(36);
+  hashes.set(content, hash);
+  return hash;
+}
+
+function apply({ lost, got }: NameChange, names: Map<string, Inode>): void {
+  if (lost !== undefined) names.delete(lost);
+  if (got !== undefined) names.set(got.path, got.inode);
 }
 
 function survivors(names: ReadonlyMap<string, Inode>, lost: "all" | "half" | "nothing"): Map<string, Inode> {

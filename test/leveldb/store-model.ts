@@ -1,4 +1,5 @@
 import type { KeyRecord } from "../../src/leveldb/level-db.ts";
+import type { MergingIterator } from "../../src/leveldb/merging-iterator.ts";
 import { type Bytes, compareBytes, toHex } from "../../src/lib/bytes.ts";
 
 interface Change {
@@ -37,6 +38,13 @@ export class StoreModel {
     return this.#sequences[length - 1] ?? 0;
   }
 
+  /** How much of it was there at a sequence number. */
+  lengthAt(sequence: number): number {
+    let length = this.length;
+    while (length > 0 && this.#sequences[length - 1]! > sequence) length--;
+    return length;
+  }
+
   record(view: number, key: Bytes): KeyRecord | undefined {
     let record: KeyRecord | undefined;
     for (const { place, sequence, value } of this.#keys.get(toHex(key))?.changes ?? []) {
@@ -60,4 +68,27 @@ export class StoreModel {
     }
     return live.sort((a, b) => compareBytes(a[0], b[0]));
   }
+}
+
+/** The pairs of a view in one line, for comparisons that are quick and a message that can be read. */
+export function describeState(model: StoreModel, view?: number): string {
+  return describePairs(model.state(view).map(([key, { value }]) => [key, value]));
+}
+
+/** The pairs from the first to the last in the same way; closes the iterator. */
+export function describeIterator(iterator: MergingIterator): string {
+  const pairs: [Bytes, Bytes][] = [];
+  for (iterator.seekToFirst(); iterator.valid(); iterator.next())
+    pairs.push([iterator.key(), iterator.value()]);
+  iterator.close();
+  return describePairs(pairs);
+}
+
+function describePairs(pairs: readonly [Bytes, Bytes][]): string {
+  return pairs.map(([key, value]) => `${describeBytes(key)}=${describeBytes(value)}`).join(" ");
+}
+
+function describeBytes(bytes: Bytes): string {
+  const shown = Buffer.from(bytes.subarray(0, 40)).toString("latin1");
+  return bytes.length <= 40 ? shown : `${shown}...(${bytes.length} bytes, ${Bun.hash(bytes).toString(36)})`;
 }
