@@ -9,7 +9,9 @@
  *     sample = count:varint (hash:u32 bytes:varint)[count]
  *
  * `contentBytes` are those of all keys and records. Behind the blocks of rows come the filter, the index and the
- * footer.
+ * footer. Example: the footer of file 1 with the row of the example in block.ts, and the checksum of the block behind it:
+ *
+ *     6B 76 72 61 66 74 52 4E  01 00  01 01 01 07 07 03  01 6B 01 6B  92 DC 44 5E  00  DD 35 46 1E
  */
 import { type Bytes, equalBytes, toUtf8 } from "../lib/bytes.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
