@@ -18,3 +18,18 @@ export function eachSeed(count: number, body: (prng: Prng, seed: number) => void
     }
   }
 }
+
+/** The same for a body that takes its time. */
+export async function eachSeedLater(
+  count: number,
+  body: (prng: Prng, seed: number) => Promise<void>,
+): Promise<void> {
+  for (const seed of seeds(count)) {
+    try {
+      await body(new Prng(seed), seed);
+    } catch (error) {
+      if (error instanceof Error) error.message = `SEED=${seed}: ${error.message}`;
+      throw error;
+    }
+  }
+}
