@@ -9,10 +9,10 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: FORCE help build run test unit e2e sim canaries fuzz chaos check format bench clean
+.PHONY: FORCE help build run test unit e2e sim canaries fuzz chaos check format bench bench-store clean
 
 help: ## List these targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(STAMP): package.json package-lock.json
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error; \
@@ -67,10 +67,14 @@ check: $(STAMP) ## Types, lint and format
 format: $(STAMP) ## Rewrite the sources in the house format
 	$(BIOME) check --write
 
-bench: dist/kvraft ## Throughput and latency of three nodes with sync on, beside Redis where it is installed
+bench: dist/kvraft ## Throughput and latency of three nodes with sync on, beside Redis where it is installed; the store's
 	$(BUN) test/bench/simulation.ts
 	$(BUN) test/bench/linearizability.ts
+	$(BUN) test/bench/store.ts
 	$(BUN) test/bench/main.ts
+
+bench-store: $(STAMP) ## The store alone, beside SQLite and LevelDB: KEYS=1000000, ROUNDS=3, SQLITE_ROUNDS=1, JSON=1
+	@$(BUN) test/bench/store.ts
 
 clean: ## Remove what was built and installed
 	rm -rf dist node_modules
