@@ -8,6 +8,7 @@ import { Upkeep } from "./leveldb/upkeep.ts";
 if (isWorker()) serveWorker((env, send) => new Upkeep(env, send));
 else runProgram();
 
+/** The command that the arguments name. */
 function runProgram(): void {
   /** Set when stdout cannot take the data: whatever the command did, its result did not arrive. */
   let outputStatus: number | undefined;
@@ -23,8 +24,7 @@ function runProgram(): void {
   process.stderr.on("error", () => {});
 
   // No await here: while one is pending at the top level, Bun prints an exception that nobody caught, and goes on; a
-  // server whose assertion has failed must not. And never process.exit: it would cut off what stdout has not taken
-  // yet.
+  // server whose assertion has failed must not. And never process.exit: it would cut off what stdout has not taken.
   void runCommandLine(processContext(), process.argv.slice(2)).then((status) => {
     process.exitCode = outputStatus ?? status;
   });

@@ -10,8 +10,7 @@ export const historyLinesMax = 1_000;
 const lineLengthMax = 4_096;
 
 /**
- * The prompt's history: a file of lines, oldest first, that only its user may read. It is a comfort: a failure is
- * told
+ * The prompt's history: a file of lines, oldest first, that only its user may read. It is a comfort: a failure is told
  * once and never ends the prompt.
  */
 export class History {

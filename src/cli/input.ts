@@ -2,10 +2,7 @@ import { type Bytes, concatBytes, emptyBytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Input } from "./context.ts";
 
-/**
- * Twice the largest value a server can be configured for, which is what its hexadecimal digits take, and some
- * room.
- */
+/** Twice the largest value a server can be configured for, which is what its hexadecimal digits take, and some room. */
 const inputBytesMax = 130 * 1024 * 1024;
 
 const lineFeed = 0x0a;

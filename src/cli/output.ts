@@ -12,10 +12,7 @@ export function decodeArgument(text: string, encoding: Encoding, what: string): 
   throw new KvraftError("USAGE", `Cannot read the ${what} ${shown} with --${encoding}: wanted ${digits}`);
 }
 
-/**
- * The bytes that a file or stdin stands for: as they are, or, in an encoding, with white space between the
- * digits.
- */
+/** The bytes that a file or stdin stands for: as they are, or, in an encoding, with white space between the digits. */
 export function decodeContent(content: Bytes, encoding: Encoding, what: string): Bytes {
   return encoding === "bytes"
     ? content

@@ -68,8 +68,7 @@ export function makeKVClient(ends: readonly ClientEnd[], options: KVClientOption
 /**
  * A client of one cluster. It finds the leader, follows it when it changes, and retries until a request's time is up.
  * Reads are linearizable: they see every write that was answered before they began. Writes are applied exactly once
- * each, in the order of the calls. Every failure is a KVError, whose `outcome` says whether anything may have
- * happened.
+ * each, in the order of the calls. Every failure is a KVError, whose `outcome` says whether anything may have happened.
  * Bytes that are passed in must not change before the call is answered.
  *
  * Keys and values are byte strings; text is UTF-8. Any number of calls may be under way at one time.

@@ -21,8 +21,7 @@ export class LeaderSearch {
   readonly #attemptMs: number;
 
   /**
-   * `dial` makes an end for a leader that is not among the known ones; `attemptMs` is how long a try may take that
-   * is not
+   * `dial` makes an end for a leader that is not among the known ones; `attemptMs` is how long a try may take that is not
    * cut short by its request's deadline.
    */
   constructor(ends: readonly ClientEnd[], attemptMs: number, dial: (address: Address) => ClientEnd) {
@@ -47,8 +46,7 @@ export class LeaderSearch {
 
   /**
    * `end` did not help within `timeoutMs`. Returns how long to wait before the next try, in ms. An end that was given
-   * little time, because the request's deadline was near, and has not answered in it, keeps its place: else short
-   * deadlines
+   * little time, because the request's deadline was near, and has not answered in it, keeps its place: else short deadlines
    * would drive a client past a leader that is merely far away, again and again.
    */
   failed(end: ClientEnd, { leader, isLate }: Lateness, timeoutMs: number, nowMs: number): number {

@@ -6,8 +6,7 @@ export interface Linked<Item> {
 }
 
 /**
- * A list from which any item leaves in no time: a Map or an array takes longer the more items there are. Each item
- * may
+ * A list from which any item leaves in no time: a Map or an array takes longer the more items there are. Each item may
  * stand in one list, once. Items may be removed while the list is iterated over.
  */
 export class LinkedList<Item extends Linked<Item>> {

@@ -30,8 +30,7 @@ const textKeys = ["nodeId", "clusterId", "state", "role", "leader"] as const;
 const numberKeys = ["term", "commit", "applied", "firstIndex", "lastIndex", "revision", "logBytes"] as const;
 
 /**
- * What the node behind `address` said of itself in JSON. What is not of the kind it should be is left out, and
- * control
+ * What the node behind `address` said of itself in JSON. What is not of the kind it should be is left out, and control
  * characters are replaced: this is shown to people. Throws SyntaxError for what is no JSON.
  */
 export function nodeStatusOf(address: string, json: string): NodeStatus {

@@ -234,8 +234,7 @@ export class WriteQueue {
   }
 
   /**
-   * Nothing of the session from this number on was applied or can be any more: moves it, in order, into a new
-   * session.
+   * Nothing of the session from this number on was applied or can be any more: moves it, in order, into a new session.
    * What nobody waits for is dropped.
    */
   #renew(session: Session, from: number): void {

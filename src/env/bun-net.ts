@@ -3,10 +3,7 @@ import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Acceptor, Net, Socket, SocketHandler } from "./net.ts";
 
-/**
- * After so much silence the system asks whether the other side still exists: a machine that lost power sends no
- * FIN.
- */
+/** After so much silence the system asks whether the other side still exists: a machine that lost power sends no FIN. */
 const keepAliveMs = 15_000;
 
 /**

@@ -6,10 +6,7 @@ import type { Bytes } from "../lib/bytes.ts";
  * names the action and the path.
  */
 export interface Disk {
-  /**
-   * Creates the folder and its parents; an existing one is fine. Its name, and theirs, are durable when it
-   * returns.
-   */
+  /** Creates the folder and its parents; an existing one is fine. Its name, and theirs, are durable when it returns. */
   createFolder(path: string): void;
   /** The names of the files in a folder, sorted; none when it does not exist. */
   list(path: string): string[];

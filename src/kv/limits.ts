@@ -6,10 +6,8 @@
 /** A session ends when the log's time has moved on by this much since its last command, in milliseconds. */
 export const sessionLifeMs = 600_000;
 /**
- * Sessions kept; one more ends the one that was quiet for the longest. About 200 bytes each, and some 50 more for
- * each
- * result that its client has not acknowledged: one in a session that is used as it should be, sessionResultsMax at
- * most.
+ * Sessions kept; one more ends the one that was quiet for the longest. About 200 bytes each, and some 50 more for each
+ * result that its client has not acknowledged: one in a session that is used as it should be, sessionResultsMax at most.
  */
 export const sessionsMax = 65_536;
 /** Results kept for one session until the client acknowledges them; also the most commands it may have under way. */

@@ -2,10 +2,8 @@
  * Exactly once (thesis 6.3): which commands of which client were applied, and what they gave. Part of the replicated
  * state: every replica does the same to it at the same log index, and no local clock is read.
  *
- * A session opens with its first command. Per session only the command after the last one is applied; a duplicate
- * gets
- * the original result. It ends when the log's time has passed its life, or when the table is full and it was quiet
- * for
+ * A session opens with its first command. Per session only the command after the last one is applied; a duplicate gets
+ * the original result. It ends when the log's time has passed its life, or when the table is full and it was quiet for
  * the longest. A command that would open a session is refused when the session may have existed and ended: when it
  * was born longer ago than a life, or not after a session that was evicted. So a retry is never applied twice.
  */

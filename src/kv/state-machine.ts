@@ -9,13 +9,11 @@ import { type Admission, SessionTable } from "./session-table.ts";
 import type { Store, StoredRecord } from "./store.ts";
 
 /**
- * The replicated state machine: a deterministic function of the log. Every replica that applied the same entries
- * holds
+ * The replicated state machine: a deterministic function of the log. Every replica that applied the same entries holds
  * the same keys, revision, clock and sessions, and gave the same results. It reads no local clock: time is what the
  * commands carry, and never goes back.
  *
- * User keys go to the store as they are applied. The rest of the state (sessions, revision, clock) lives in memory
- * and
+ * User keys go to the store as they are applied. The rest of the state (sessions, revision, clock) lives in memory and
  * is written by `save`, which comes right before every flush: what is on disk is always one moment of the log.
  */
 export class StateMachine {
@@ -61,10 +59,7 @@ export class StateMachine {
     return this.#sessions.size;
   }
 
-  /**
-   * Applies the command of entry `index`. A command that cannot be understood stops the node: it is never
-   * skipped.
-   */
+  /** Applies the command of entry `index`. A command that cannot be understood stops the node: it is never skipped. */
   applyCommand(index: number, data: Bytes): Result {
     this.#advance(index);
     const command = decodeOrStop(index, data);

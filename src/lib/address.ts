@@ -38,10 +38,7 @@ export function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }
 
-/**
- * Labels of letters, digits, `-` and `_`. What looks like an IPv4 address must be one, so that 127.0.0.256 is
- * caught.
- */
+/** Labels of letters, digits, `-` and `_`. What looks like an IPv4 address must be one, so that 127.0.0.256 is caught. */
 function isHostName(text: string): boolean {
   if (/^[\d.]+$/.test(text)) return isIpv4(text);
   if (text.length > 253) return false;

@@ -54,10 +54,7 @@ export class Leader {
     return this.#progress;
   }
 
-  /**
-   * Whether an entry of this term is committed: only then is the commit index known to be the newest (thesis
-   * 6.4).
-   */
+  /** Whether an entry of this term is committed: only then is the commit index known to be the newest (thesis 6.4). */
   get hasCommittedInTerm(): boolean {
     return this.#options.log.commit >= this.#firstIndex;
   }

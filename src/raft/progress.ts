@@ -46,10 +46,7 @@ export class Progress {
     this.#inFlightBytes += bytes;
   }
 
-  /**
-   * The follower's log agrees up to `index`. Replies may come late or twice: only a larger index says something
-   * new.
-   */
+  /** The follower's log agrees up to `index`. Replies may come late or twice: only a larger index says something new. */
   accepted(index: Index): boolean {
     let freed = 0;
     while (freed < this.#inFlight.length && this.#inFlight[freed]!.last <= index) {

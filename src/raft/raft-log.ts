@@ -7,8 +7,7 @@ import type { Entry, EntryId, Index, LogView, Term } from "./types.ts";
  *     1 ......... offset-1 | offset ....... unwritten-1 | unwritten ... last
  *     on disk (LogView)    | handed to a write          | waits for the next write
  *
- * Invariants: applied <= min(commit, durable); durable <= last; commit <= last; with nothing in front, disk and
- * memory
+ * Invariants: applied <= min(commit, durable); durable <= last; commit <= last; with nothing in front, disk and memory
  * are the same log.
  */
 export class RaftLog {

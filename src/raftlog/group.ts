@@ -12,8 +12,7 @@
  *     payloadCrc = u32, CRC-32 of the payload
  *     headerCrc  = u32, CRC-32 of the 28 bytes before it
  *
- * Each headerCrc covers the payload's checksum and the link, so the last one vouches for the whole log. Both
- * checksums
+ * Each headerCrc covers the payload's checksum and the link, so the last one vouches for the whole log. Both checksums
  * start from a seed made of the cluster id and the node id: a value that a user stores, and that happens to hold a
  * copy of another node's log, does not look like a group of this one.
  *

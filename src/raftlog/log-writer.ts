@@ -34,8 +34,7 @@ const writerBytes = 64 * 1024;
 /**
  * The end of the log: chains groups, and puts each into the newest segment or into a new one.
  *
- * A new segment is written under an unfinished name, header and first group in one synced write, and only then
- * renamed
+ * A new segment is written under an unfinished name, header and first group in one synced write, and only then renamed
  * and its folder synced. So a segment that has its name is complete to its first group, and reading needs no rule for
  * half-made ones.
  */

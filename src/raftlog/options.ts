@@ -11,10 +11,8 @@ export interface LogOptions {
    */
   readonly aheadBytes: number;
   /**
-   * The most that one write of zeros takes. A group's sync may have to wait for it in the file system, and each
-   * costs a
-   * sync of its own: measured, 256 KiB has a worse 90th percentile (0.36 ms) than 1 MiB (0.15 ms), 4 MiB a worse
-   * 99th.
+   * The most that one write of zeros takes. A group's sync may have to wait for it in the file system, and each costs a
+   * sync of its own: measured, 256 KiB has a worse 90th percentile (0.36 ms) than 1 MiB (0.15 ms), 4 MiB a worse 99th.
    */
   readonly fillBytes: number;
   /**

@@ -57,12 +57,10 @@ export class Persister implements LogView {
   #isClosed = false;
 
   /**
-   * Opens the log in a folder; a missing or empty folder becomes an empty log. All that it shows is durable, also
-   * what
+   * Opens the log in a folder; a missing or empty folder becomes an empty log. All that it shows is durable, also what
    * an earlier process wrote and may never have synced. `report` gets a line about each thing that was put aside.
    *
-   * Throws CORRUPTION, FORMAT or IDENTITY, with nothing changed on the disk; IO_ERROR or NO_SPACE when the disk
-   * fails.
+   * Throws CORRUPTION, FORMAT or IDENTITY, with nothing changed on the disk; IO_ERROR or NO_SPACE when the disk fails.
    */
   static open(
     disk: Disk,
@@ -147,13 +145,11 @@ export class Persister implements LogView {
   }
 
   /**
-   * Appends to the log and syncs it, beside the event loop. The entries start at most one after `lastIndex` and
-   * replace
+   * Appends to the log and syncs it, beside the event loop. The entries start at most one after `lastIndex` and replace
    * everything from their first index on; the log shows them just before `done` runs, not earlier. One save at a
    * time; the entries are kept and must not change.
    *
-   * After an error nothing is known about the file (a second sync does not repeat what the first one failed to
-   * do), so
+   * After an error nothing is known about the file (a second sync does not repeat what the first one failed to do), so
    * the log is dead, and every later save reports the same error. `done` runs after this returned, but for an error.
    */
   saveRaftState(state: SavedState, done: Done): void {
@@ -184,10 +180,8 @@ export class Persister implements LogView {
   }
 
   /**
-   * What was read back may be in the system's memory only: its writer may have died before the sync, or after one
-   * that
-   * failed. Of the groups before it the last one is proof that they were synced; it gets a durable copy in a new
-   * segment,
+   * What was read back may be in the system's memory only: its writer may have died before the sync, or after one that
+   * failed. Of the groups before it the last one is proof that they were synced; it gets a durable copy in a new segment,
    * which says that it follows the group before, so that the original counts no more.
    */
   #repeatLastGroup(disk: Disk, folder: string, recovered: RecoveredLog): void {

@@ -60,10 +60,7 @@ export class SegmentAppender {
     return Math.max(this.#position, this.#filledTo);
   }
 
-  /**
-   * Appends a group; it is durable when `done` runs without an error. One at a time; `bytes` is left alone until
-   * then.
-   */
+  /** Appends a group; it is durable when `done` runs without an error. One at a time; `bytes` is left alone until then. */
   append(bytes: Bytes, done: Done): void {
     assert(!this.#isClosed, "a segment is closed after its last group");
     if (this.#fillingTo !== undefined && this.#position + bytes.length > this.#filledTo) {
@@ -77,10 +74,7 @@ export class SegmentAppender {
     this.#fill();
   }
 
-  /**
-   * Gives the file back; nothing is called afterwards but the `done` of a group that was already handed to the
-   * disk.
-   */
+  /** Gives the file back; nothing is called afterwards but the `done` of a group that was already handed to the disk. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -50,8 +50,7 @@ export interface ClientEndOptions {
 export type DialFailure = Extract<DialOutcome<unknown>, { ok: false }>;
 
 /**
- * The caller's end of a connection to one address. Connections come and go below it; what a call was answered, or
- * that
+ * The caller's end of a connection to one address. Connections come and go below it; what a call was answered, or that
  * it was not, is a value. Calls of one turn of the event loop leave in one write.
  */
 export class ClientEnd {
@@ -119,8 +118,7 @@ export class ClientEnd {
 
   /**
    * Sends a request and resolves with the reply's body, or with why there is none; an end without a connection dials
-   * first. `write` appends the request's body; it runs when the request is encoded, now or after the dial. Rejects
-   * only
+   * first. `write` appends the request's body; it runs when the request is encoded, now or after the dial. Rejects only
    * when the caller is wrong: a body over frameBodyBytesMax (KvraftError INVALID_ARGUMENT), or what `write` throws.
    */
   call(method: number, write: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
@@ -137,8 +135,7 @@ export class ClientEnd {
   }
 
   /**
-   * Encodes a message, to which there is no reply; it leaves with the next `flush`. False when there is no
-   * connection or
+   * Encodes a message, to which there is no reply; it leaves with the next `flush`. False when there is no connection or
    * its queue is full: then nothing was queued.
    */
   send(method: number, write: (body: ByteWriter) => void): boolean {
@@ -170,8 +167,7 @@ export class ClientEnd {
   }
 
   /**
-   * Ends pending calls with `closed`, sends what is queued, and resolves when the connection is gone. Idempotent;
-   * calls
+   * Ends pending calls with `closed`, sends what is queued, and resolves when the connection is gone. Idempotent; calls
    * made later fail with `closed`.
    */
   close(): Promise<void> {

@@ -207,8 +207,7 @@ export class Connection<Context = unknown> implements SocketHandler {
   // What the socket tells.
 
   data(bytes: Bytes): void {
-    // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is
-    // queued.
+    // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is queued.
     if (this.#state !== "open") return;
     this.#parser.feed(bytes);
     try {

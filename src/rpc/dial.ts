@@ -18,8 +18,7 @@ export type DialOutcome<Context> =
     };
 
 /**
- * Connects and says hello. `done` is called once, later, within timeoutMs, and not at all after `cancel`; from
- * then on
+ * Connects and says hello. `done` is called once, later, within timeoutMs, and not at all after `cancel`; from then on
  * `owner` owns the connection.
  */
 export function dial<Context>(

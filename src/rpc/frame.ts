@@ -3,8 +3,7 @@
  *
  *     frame     = length:u32 crc:u32 kind:u8 method:u8 group:u16 requestId:u32 body
  *     length    = bytes of body, at most frameBodyBytesMax (helloBytesMax before the hello is accepted)
- *     crc       = CRC-32 of everything after it, seeded with `length` xor "KVRF": so it covers the length, and a
- * frame
+ *     crc       = CRC-32 of everything after it, seeded with `length` xor "KVRF": so it covers the length, and a frame
  *                 of zeros does not pass
  *     kind      = request 1 | reply 2 | message 3 | hello 4 | helloReply 5 | goodbye 6
  *                 (goodbye: the last frame, the sender wants no replies any more; it has no body)
@@ -70,8 +69,7 @@ export function endFrame(output: ByteWriter, start: number): void {
 }
 
 /**
- * Cuts a byte stream into frames: `feed` a chunk, then call `next` until it returns undefined. Frames that lie
- * whole in
+ * Cuts a byte stream into frames: `feed` a chunk, then call `next` until it returns undefined. Frames that lie whole in
  * a chunk are views of it; only one that spans chunks is collected, in a buffer that grows as its bytes arrive, never
  * ahead of them by more than a factor of four.
  */
@@ -138,10 +136,7 @@ export class FrameParser {
     return undefined;
   }
 
-  /**
-   * The length of the frame whose header stands at `start`, or undefined, with `error` set, when it may not be so
-   * long.
-   */
+  /** The length of the frame whose header stands at `start`, or undefined, with `error` set, when it may not be so long. */
   #totalBytes(bytes: Bytes, start: number): number | undefined {
     const length = readU32(bytes, start);
     if (length <= this.bodyBytesMax) return frameHeaderBytes + length;

@@ -3,8 +3,7 @@
  * helloReply, see frame.ts). Both keep this shape in every version of the protocol.
  *
  *     hello      = "KVRF" versionMin:u8 versionMax:u8 role:u8 purpose:u8 clusterId:id nodeId:id field*
- *     helloReply = "KVRF" code:u8 version:u8 clusterId:id nodeId:id timeMs:u53 keyBytesMax:u32 valueBytesMax:u32
- * field*
+ *     helloReply = "KVRF" code:u8 version:u8 clusterId:id nodeId:id timeMs:u53 keyBytesMax:u32 valueBytesMax:u32 field*
  *     role       = peer 1 | client 2
  *     purpose    = control 1 | bulk 2 | client 3 | form 4
  *     code       = accepted 0, or why not: see `helloCodes`
@@ -31,10 +30,7 @@ export const protocolVersionMax = 1;
 export const noId = "0000000000000000";
 
 export type HelloRole = "peer" | "client";
-/**
- * What a connection is for: peers keep large and urgent apart (control, bulk), `form` is the formation of a
- * cluster.
- */
+/** What a connection is for: peers keep large and urgent apart (control, bulk), `form` is the formation of a cluster. */
 export type HelloPurpose = "control" | "bulk" | "client" | "form";
 
 export interface Hello {
@@ -141,10 +137,7 @@ export function decodeHelloReply(input: ByteReader): HelloReply {
   return { ...reply, text: fields.text, leader: fields.leader };
 }
 
-/**
- * The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole
- * number.
- */
+/** The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole number. */
 export const timeMsMax = 8_640_000_000_000_000;
 
 /** "KVRF" as a little-endian number. */

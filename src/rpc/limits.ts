@@ -6,25 +6,16 @@ export const frameHeaderBytes = 16;
 /** Bytes of one body: three of the largest values (8 MiB), so that a value always fits beside keys and headers. */
 export const frameBodyBytesMax = 24 * 1024 * 1024;
 
-/**
- * Bytes of a hello's or its answer's body. Small, since anyone may send one: it is all a stranger can make us
- * hold.
- */
+/** Bytes of a hello's or its answer's body. Small, since anyone may send one: it is all a stranger can make us hold. */
 export const helloBytesMax = 4096;
 
 /** Bytes of a text or an address inside a hello: a line on a terminal, a host name of 253 bytes with its port. */
 export const helloTextBytesMax = 1024;
 
-/**
- * An accepted connection must have said hello by then (ms): room for a slow link, too short to collect idle
- * sockets.
- */
+/** An accepted connection must have said hello by then (ms): room for a slow link, too short to collect idle sockets. */
 export const helloTimeoutMs = 5000;
 
-/**
- * A dial must have its hello answered by then (ms), unless its caller has less time: three SYNs, or a lost
- * packet.
- */
+/** A dial must have its hello answered by then (ms), unless its caller has less time: three SYNs, or a lost packet. */
 export const connectTimeoutMs = 2000;
 
 /**

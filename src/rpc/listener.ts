@@ -18,10 +18,7 @@ import {
 } from "./hello.ts";
 import { clientConnectionsMax, helloTimeoutMs, otherConnectionsMax } from "./limits.ts";
 
-/**
- * The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows
- * better.
- */
+/** The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. */
 export type Greeting = {
   readonly refusal?: { readonly code: RefusalCode; readonly text: string };
   readonly timeMs?: number;

@@ -96,8 +96,7 @@ export class PendingCalls {
   }
 
   /**
-   * Ends the calls that are due. The timer stands at the earliest deadline there ever was, not at the earliest
-   * that still
+   * Ends the calls that are due. The timer stands at the earliest deadline there ever was, not at the earliest that still
    * waits: calls that are answered in time never touch it.
    */
   #expire(): void {

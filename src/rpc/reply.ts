@@ -5,8 +5,7 @@
  *     answer   = term varint, revision varint, fields bytes, payload      status OK or ErrNoKey
  *     refusal  = flags u8, leader bytes, text bytes                       every other status
  *     flags    = retryable 1 | wasProposed 2
- *     payload  = value bytes, [created varint, modified varint, count varint]    Get that found its key; its life
- * if asked
+ *     payload  = value bytes, [created varint, modified varint, count varint]    Get that found its key; its life if asked
  *              | text bytes                                                      Status: JSON
  *              | isLeader u8, leader bytes                                       IsLeader
  *              | nothing                                                         the rest

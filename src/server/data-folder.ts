@@ -42,10 +42,7 @@ export class DataFolder {
     return this.#log;
   }
 
-  /**
-   * Makes the first entry of a new cluster's log durable: the same on all its nodes. May be repeated after a
-   * crash.
-   */
+  /** Makes the first entry of a new cluster's log durable: the same on all its nodes. May be repeated after a crash. */
   bootstrap(identity: Identity, done: (error?: Error) => void): void {
     const entry: Entry = { kind: "config", term: 1, index: 1, data: encodeMembers(identity.members) };
     const log = this.openLog(identity);

@@ -185,10 +185,7 @@ export class Driver {
     this.#restIndex = this.#appliedIndex;
   }
 
-  /**
-   * MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state
-   * in.
-   */
+  /** MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state in. */
   #sealStore(): void {
     this.#options.machine.save();
     this.#options.store.seal(this.applied);

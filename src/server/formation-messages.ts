@@ -1,8 +1,7 @@
 /**
  * What servers ask each other before they are a cluster: the request Raft.Form and its reply.
  *
- *     request = place varint, node id, servers bytes, prepare u8, [cluster id, members]      the brackets when
- * prepare is 1
+ *     request = place varint, node id, servers bytes, prepare u8, [cluster id, members]      the brackets when prepare is 1
  *     reply   = place varint, node id, state u8, cluster id, accepted u8, text bytes
  *
  * `servers` is the list as the asker has it, "host:port host:port ...". Without `prepare` it is only a question.

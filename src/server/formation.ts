@@ -37,8 +37,7 @@ const askTimeoutMs = 1000;
 /**
  * The first start of a cluster, in two steps. The server in place 0 draws a cluster id when all listed servers are
  * present, have empty folders and the same list; it stores "forming" and has everybody store it. When all have, it
- * is "formed"; the others are as soon as they hear of one that is. A crash anywhere resumes where it was, since
- * all of
+ * is "formed"; the others are as soon as they hear of one that is. A crash anywhere resumes where it was, since all of
  * it is on disk before it is told. A server with an empty folder that hears of a formed cluster stops: what it once
  * acknowledged may be lost with its folder, so it must not vote again under its old place.
  */

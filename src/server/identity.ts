@@ -4,8 +4,7 @@
  *     identity = "KVID", version u8 (1), state u8, place varint, node id, cluster id, members, crc u32
  *     state    = alone 1 | forming 2 | formed 3
  *
- * `alone` knows only its own node id; its cluster id is zeros and its members are none. The CRC is over all before
- * it.
+ * `alone` knows only its own node id; its cluster id is zeros and its members are none. The CRC is over all before it.
  */
 import type { Disk } from "../env/disk.ts";
 import { replaceFile } from "../env/replace-file.ts";

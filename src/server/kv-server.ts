@@ -34,10 +34,8 @@ export interface KVServerOptions {
 }
 
 /**
- * Starts a node: takes its data folder, listens, and forms the cluster or goes on with the one it belongs to.
- * Resolves
- * when it listens. Throws a KvraftError when it cannot start, and holds nothing then; an empty folder may have got
- * its
+ * Starts a node: takes its data folder, listens, and forms the cluster or goes on with the one it belongs to. Resolves
+ * when it listens. Throws a KvraftError when it cannot start, and holds nothing then; an empty folder may have got its
  * identity.
  */
 export async function startKVServer(config: ServerConfig, options: KVServerOptions = {}): Promise<KVServer> {
@@ -107,8 +105,7 @@ export class KVServer {
   }
 
   /**
-   * Ends gracefully: what is applied is stored, replies that are due leave. Idempotent. When the store cannot be
-   * written,
+   * Ends gracefully: what is applied is stored, replies that are due leave. Idempotent. When the store cannot be written,
    * `stopped` says so, and nothing is lost: the next start applies the log again.
    */
   async stop(): Promise<void> {

@@ -110,10 +110,7 @@ export class Node {
     this.#requests.handle(connection, frame);
   }
 
-  /**
-   * Ends gracefully: what is applied is stored. Throws a KvraftError when it cannot be, and has ended all the
-   * same.
-   */
+  /** Ends gracefully: what is applied is stored. Throws a KvraftError when it cannot be, and has ended all the same. */
   stop(): void {
     this.#halt();
     try {

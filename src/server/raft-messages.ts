@@ -1,6 +1,5 @@
 /**
- * Raft's messages as bodies of frames (see rpc/frame.ts; the method says which one it is). Sender and receiver are
- * not
+ * Raft's messages as bodies of frames (see rpc/frame.ts; the method says which one it is). Sender and receiver are not
  * repeated: the connection's hello has named them.
  *
  *     RequestVote         = term varint, preVote u8, last id
