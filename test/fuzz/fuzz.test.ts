@@ -45,6 +45,7 @@ describe("the fuzzer itself", () => {
 
   test("sees an allocation from a length field, also of what is garbage at once", () => {
     expect(allocatedBytesOf(() => new Uint8Array(10_000_000))).toBe(10_000_000);
+    expect(allocatedBytesOf(() => new Uint32Array(1000))).toBe(4000);
     expect(() => withinMemory(100, () => new Array(1_000_000))).toThrow(
       "100 bytes of input allocate at most",
     );

@@ -9,6 +9,7 @@ import { identityTarget } from "./identity.ts";
 import { messagesTarget } from "./messages.ts";
 import { raftLogTarget } from "./raft-log.ts";
 import { sqliteTarget, storeTarget } from "./store.ts";
+import { tableBlocksTarget } from "./table-blocks.ts";
 
 /** Everything that reads bytes from outside. */
 export const targets: readonly FuzzTarget[] = [
@@ -21,6 +22,7 @@ export const targets: readonly FuzzTarget[] = [
   raftLogTarget,
   storeTarget,
   sqliteTarget,
+  tableBlocksTarget,
   configTarget,
   quotingTarget,
   wordsTarget,
