@@ -222,7 +222,7 @@ export class Upkeep implements WorkerService {
       folder: this.#folder,
       newestFirst: sources,
       rules: { isBottom: merge.isBottom, historyFloor: this.#known.historyFloor },
-      tableBytesMax: this.#options.tableBytesMax,
+      tableBytesMax: Math.max(this.#options.tableBytesMax, this.#bytesOfMerge(merge) / filesPerRun),
       keysMax: keysPerStepMax,
       filesMax: 1,
       nextNumber: () => this.#nextNumber++,
@@ -301,6 +301,11 @@ export class Upkeep implements WorkerService {
   /** Small merges need not wait for the end of a large one. */
   get #canBeginAnother(): boolean {
     return !this.#isCompacting && this.#known.merges.length < mergesMax;
+  }
+
+  /** All that it has to do, and has done. */
+  #bytesOfMerge({ inputs, output }: MergeState): number {
+    return this.#runsOf([...inputs, output]).reduce((sum, run) => sum + bytesOfRun(run), 0);
   }
 
   #smallestMerge(): MergeState | undefined {
@@ -395,6 +400,8 @@ export class Upkeep implements WorkerService {
   }
 }
 
+/** A large run has larger files, so that a store of any size has few of them open: a step is at the most such a part. */
+const filesPerRun = 64;
 /** Merges that may be under way at once. */
 const mergesMax = 4;
 
