@@ -2,6 +2,7 @@ import { parseCommandLine } from "./args.ts";
 import type { Command, Context } from "./context.ts";
 import { deleteCommand } from "./delete.ts";
 import { devCommand } from "./dev.ts";
+import { doctorCommand } from "./doctor.ts";
 import { describeError, exitStatus, exitStatusOf } from "./exit-status.ts";
 import { getCommand } from "./get.ts";
 import { commandHelp, generalHelp, makeHelpCommand } from "./help.ts";
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   putCommand,
   deleteCommand,
   statusCommand,
+  doctorCommand,
   versionCommand,
   makeHelpCommand(() => commands),
 ];

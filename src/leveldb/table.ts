@@ -207,7 +207,7 @@ export class Table {
 }
 
 /** Text in quotes where it is some, else hexadecimal digits; the first 64 bytes of it. */
-function keyForPeople(key: Bytes): string {
+export function keyForPeople(key: Bytes): string {
   const shown = key.subarray(0, keyBytesShown);
   const text = fromUtf8Strict(shown);
   const isText = text !== undefined && !/\p{C}/u.test(text);

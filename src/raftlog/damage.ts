@@ -1,13 +1,32 @@
-import { KvraftError } from "../lib/error.ts";
+import { type ErrorCode, KvraftError } from "../lib/error.ts";
+
+/** Where a log is not what was wanted, for those who list more than one such place. */
+interface LogPlace {
+  readonly path: string;
+  readonly offset: number;
+  readonly wanted: string;
+  readonly found: string;
+}
+
+/** The refusal to go on with a log. */
+export class LogError extends KvraftError {
+  readonly place: LogPlace;
+
+  constructor(code: ErrorCode, message: string, place: LogPlace) {
+    super(code, message);
+    this.place = place;
+  }
+}
 
 /**
  * The refusal to go on with a log that is not what was written. Acknowledged entries may be in what cannot be read,
  * so nothing is cut and nothing is repaired: that is for a person to decide.
  */
-export function damaged(path: string, offset: number, expected: string, found: string): KvraftError {
-  return new KvraftError(
+export function damaged(path: string, offset: number, expected: string, found: string): LogError {
+  return new LogError(
     "CORRUPTION",
     `Cannot read the Raft log: "${path}" is damaged at byte ${offset}: expected ${expected}, found ${found}; ` +
       `nothing was changed; restore this node's data folder from a backup, or start it with an empty folder as a new member`,
+    { path, offset, wanted: expected, found },
   );
 }

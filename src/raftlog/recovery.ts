@@ -42,6 +42,15 @@ export interface LastGroup {
   readonly hardStateBefore: HardState;
 }
 
+/** Bytes at the end of the log that are no whole group: a write that a crash has cut. */
+export interface TornWrite {
+  readonly path: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** The number that the group would have had. */
+  readonly group: number;
+}
+
 export interface RecoveredLog {
   readonly map: LogMap;
   readonly hardState: HardState;
@@ -60,33 +69,41 @@ export function recoverLog(
   const obsoletePaths: string[] = [];
   const segments = chainOf(readSegments(disk, folder, owner), obsoletePaths);
   if (segments.length === 0) return undefined;
-  const scan = new LogScan(disk, groupSeed(owner), report);
+  const scan = new LogScan(disk, groupSeed(owner));
   for (let at = 0; at < segments.length; at++) scan.segment(segments[at]!, segments[at + 1]);
   assert(scan.last !== undefined, "every segment has a first group");
+  if (scan.torn !== undefined)
+    report(
+      `Cut a torn write off the Raft log: "${scan.torn.path}" at byte ${scan.torn.offset}, ${scan.torn.bytes} bytes ` +
+        `of group ${scan.torn.group}, which was never acknowledged`,
+    );
   return { map: scan.map, hardState: scan.hardState, last: scan.last, obsoletePaths };
 }
 
 /** The segments of a folder in the order of their groups. */
 function readSegments(disk: Disk, folder: string, owner: LogOwner): StoredSegment[] {
   const segments: StoredSegment[] = [];
-  for (const name of disk.list(folder)) {
-    if (!name.endsWith(".log")) continue;
-    const path = `${folder}/${name}`;
-    if (firstGroupOfName(name) === undefined)
-      throw damaged(path, 0, "segments only in this folder", "another name");
-    const file = disk.open(path, "read");
-    try {
-      const header = decodeSegmentHeader(file.read(0, segmentHeaderBytes), path, name, owner);
-      segments.push(new StoredSegment(path, header, file.size()));
-    } finally {
-      file.close();
-    }
-  }
+  for (const name of disk.list(folder))
+    if (name.endsWith(".log")) segments.push(readSegment(disk, folder, name, owner));
   return segments.sort((a, b) => a.header.firstGroup - b.header.firstGroup);
 }
 
+/** A file that is called as a segment, as far as its header tells. */
+export function readSegment(disk: Disk, folder: string, name: string, owner: LogOwner): StoredSegment {
+  const path = `${folder}/${name}`;
+  if (firstGroupOfName(name) === undefined)
+    throw damaged(path, 0, "segments only in this folder", "another name");
+  const file = disk.open(path, "read");
+  try {
+    const header = decodeSegmentHeader(file.read(0, segmentHeaderBytes), path, name, owner);
+    return new StoredSegment(path, header, file.size());
+  } finally {
+    file.close();
+  }
+}
+
 /** Leaves out the segments that begin after the group that a later segment follows: all of theirs were replaced. */
-function chainOf(segments: readonly StoredSegment[], obsoletePaths: string[]): StoredSegment[] {
+export function chainOf(segments: readonly StoredSegment[], obsoletePaths: string[]): StoredSegment[] {
   const chain: StoredSegment[] = [];
   let lastGroup = Number.MAX_SAFE_INTEGER;
   for (const segment of segments.toReversed()) {
@@ -101,21 +118,20 @@ function chainOf(segments: readonly StoredSegment[], obsoletePaths: string[]): S
 }
 
 /** Goes through the groups of all segments in order, and checks everything that was written twice. */
-class LogScan {
+export class LogScan {
   readonly map = new LogMap();
   hardState: HardState = { term: 0, vote: undefined, commit: 0 };
+  torn: TornWrite | undefined;
   last: LastGroup | undefined;
   readonly #disk: Disk;
   readonly #seed: number;
-  readonly #report: (line: string) => void;
   /** The group that was read last, and its headerCrc. */
   #number = 0;
   #link = 0;
 
-  constructor(disk: Disk, seed: number, report: (line: string) => void) {
+  constructor(disk: Disk, seed: number) {
     this.#disk = disk;
     this.#seed = seed;
-    this.#report = report;
   }
 
   /** Reads a segment up to the group that `next` follows, or to the end of the log. */
@@ -249,9 +265,6 @@ class LogScan {
         `group ${number}, because group ${later.number} stands at byte ${later.offset}`,
         reader.problem,
       );
-    this.#report(
-      `Cut a torn write off the Raft log: "${path}" at byte ${offset}, ${end - offset} bytes of group ${number}, ` +
-        `which was never acknowledged`,
-    );
+    this.torn = { path, offset, bytes: end - offset, group: number };
   }
 }

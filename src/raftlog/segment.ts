@@ -29,9 +29,8 @@
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, ByteWriter, DecodeError, readU32 } from "../lib/codec.ts";
-import { KvraftError } from "../lib/error.ts";
 import type { HardState, Index, NodeId, Term } from "../raft/types.ts";
-import { damaged } from "./damage.ts";
+import { damaged, LogError } from "./damage.ts";
 import type { LogOwner } from "./options.ts";
 
 export const segmentHeaderBytes = 4096;
@@ -134,6 +133,14 @@ export function decodeSegmentHeader(
   }
 }
 
+/** Whose segment it says it is; undefined when these bytes are no whole header. */
+export function ownerOfSegment(bytes: Bytes): LogOwner | undefined {
+  if (bytes.length < segmentHeaderBytes || readU32(bytes, 0) !== magicNumber) return undefined;
+  if (crc32(bytes.subarray(0, checkedBytes)) !== readU32(bytes, checkedBytes)) return undefined;
+  const reader = new ByteReader(bytes, 8);
+  return { clusterId: reader.id(), nodeId: reader.id() };
+}
+
 function readFields(reader: ByteReader): SegmentHeader {
   const firstGroup = reader.u53();
   const afterGroup = reader.u53();
@@ -156,19 +163,21 @@ function checkFormat(path: string, foundFormat: number, foundGroup: number): voi
   );
 }
 
-export function formatError(path: string, found: string, wanted: string): KvraftError {
-  return new KvraftError(
+export function formatError(path: string, found: string, wanted: string): LogError {
+  return new LogError(
     "FORMAT",
     `Cannot read the Raft log: "${path}" is of ${found}, this kvraft reads ${wanted}; nothing was changed; ` +
       `start the kvraft version that wrote it`,
+    { path, offset: 0, wanted, found },
   );
 }
 
 function checkOwner(path: string, what: string, found: string, wanted: string): void {
   if (found === wanted) return;
-  throw new KvraftError(
+  throw new LogError(
     "IDENTITY",
     `Cannot use the Raft log: "${path}" belongs to ${what} ${found}, this ${what} is ${wanted}; nothing was changed; ` +
       `give each node its own dataDir`,
+    { path, offset: 0, wanted: `a segment of ${what} ${wanted}`, found: `one of ${what} ${found}` },
   );
 }

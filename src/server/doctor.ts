@@ -182,13 +182,17 @@ class Examination {
         this.#find("CORRUPTION", folder, "no log", `the log of a member of cluster ${identity.clusterId}`);
       return;
     }
-    if (log.firstIndex > 1)
-      return this.#find(
-        "CORRUPTION",
-        folder,
-        `a log that begins with entry ${log.firstIndex}`,
-        "all entries from 1 on",
-      );
+    if (log.firstIndex > 1) {
+      // Behind damage nobody knows where it begins.
+      if (findings.length === 0)
+        this.#find(
+          "CORRUPTION",
+          folder,
+          `a log that begins with entry ${log.firstIndex}`,
+          "all entries from 1 on",
+        );
+      return;
+    }
     const isForming = identity.state === "forming" && log.lastIndex === 0;
     const isSame =
       firstEntry?.kind === "config" && equalBytes(firstEntry.data, encodeMembers(identity.members));
@@ -205,17 +209,17 @@ class Examination {
 
   /** The store never runs ahead of the log that it was made from. */
   #checkApplied(folder: string, { applied }: StoreSummary): void {
-    const { log, findings } = this.#log ?? {};
     const term = this.#log?.termOf(applied.index);
-    if (term === applied.term) return;
-    const hasNoLog = log === undefined && applied.index === 0;
-    // Behind damage nobody knows which entries there are.
-    if (hasNoLog || (term === undefined && (findings === undefined || findings.length > 0))) return;
-    const last = log === undefined ? "there is none" : `it ends at entry ${log.lastIndex}`;
+    // Where there is no log that is a finding already; and behind damage nobody knows which entries there are.
+    if (this.#log?.log === undefined || term === applied.term) return;
+    if (term === undefined && this.#log.findings.length > 0) return;
+    const { lastIndex } = this.#log.log;
     this.#find(
       "CORRUPTION",
       `${this.#folder}/log`,
-      term === undefined ? `no entry ${applied.index}: ${last}` : `entry ${applied.index} of term ${term}`,
+      term === undefined
+        ? `no entry ${applied.index}: it ends at entry ${lastIndex}`
+        : `entry ${applied.index} of term ${term}`,
       `entry ${applied.index} of term ${applied.term}, which "${folder}/MANIFEST" says was applied`,
     );
   }
