@@ -10,6 +10,7 @@ import { mayContain } from "./bloom-filter.ts";
 import { corruption } from "./corruption.ts";
 import { runPath } from "./folder-names.ts";
 import type { TableFile } from "./manifest.ts";
+import { isTombstoneRecord } from "./record.ts";
 import { decodeFooter, metaBlocks, type TableFooter } from "./table-footer.ts";
 
 /** A version of a key as it is stored. */
@@ -91,8 +92,12 @@ export class Table {
    */
   get(key: Bytes, sequence: number): StoredVersion | undefined {
     try {
-      return this.#find(key, sequence);
-    } catch (error) {
+      const version = this.#find(key, sequence);
+      // Those who look into a record do not know any more which file it came from.
+      if (version !== undefined) isTombstoneRecord(version.record);
+      return version;
+    } catch (thrown) {
+      const error = thrown instanceof DecodeError ? this.damaged(thrown.message, thrown) : thrown;
       if (!(error instanceof KvraftError && error.code === "CORRUPTION")) throw error;
       throw new KvraftError("CORRUPTION", `Cannot read the key ${keyForPeople(key)}: ${error.message}`, {
         cause: error,
