@@ -27,7 +27,7 @@ function keyOf(place: number): Uint8Array {
   return toUtf8(String(place).padStart(6, "0"));
 }
 
-function valueOf(place: number): Uint8Array {
+function valueAt(place: number): Uint8Array {
   return new Uint8Array(100).fill(place);
 }
 
@@ -50,7 +50,7 @@ function failureOf(use: (store: LevelDB) => unknown): KvraftError | undefined {
 /** A store of one run of many blocks, and a copy of it. */
 beforeAll(() => {
   const store = LevelDB.open(env, folder, { createIfMissing: true });
-  for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueOf(place));
+  for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueAt(place));
   store.flush({ index: 1, term: 1 });
   store.close();
   files.disk.createFolder(kept);
@@ -67,7 +67,7 @@ function readAll(store: LevelDB, where: string): number {
   let count = 0;
   for (iterator.seekToFirst(); iterator.valid(); iterator.next()) {
     const place = Number(fromUtf8(iterator.key()));
-    if (place !== count || !equalBytes(iterator.value(), valueOf(place)))
+    if (place !== count || !equalBytes(iterator.value(), valueAt(place)))
       throw new Error(`${where} shows at the key ${place}, the ${count}th`);
     count++;
   }
@@ -143,7 +143,7 @@ describe("a run that is damaged", () => {
       writeFileSync(run, bytes);
       const failure = failureOf((store) => {
         expect(readAll(store, `byte ${offset}`)).toBe(keyCount);
-        expect(store.get(keyOf(7))).toEqual(valueOf(7));
+        expect(store.get(keyOf(7))).toEqual(valueAt(7));
         expect(store.get(toUtf8("000007x"))).toBeUndefined();
       });
       if (failure === undefined) continue;
@@ -173,7 +173,7 @@ describe("a run that is damaged", () => {
     }
     const scan = failureOf((store) => store.newIterator().seek(keyOf(5)));
     expect([scan?.code, scan?.message.startsWith(expected)]).toEqual(["CORRUPTION", true]);
-    expect(failureOf((store) => expect(store.get(keyOf(1000))).toEqual(valueOf(1000)))).toBeUndefined();
+    expect(failureOf((store) => expect(store.get(keyOf(1000))).toEqual(valueAt(1000)))).toBeUndefined();
   });
 
   test("blocks that have changed places, or that another run has lent, are CORRUPTION, never other rows", () => {
@@ -181,9 +181,9 @@ describe("a run that is damaged", () => {
     const stranger = join(root, "stranger");
     const store = LevelDB.open(env, stranger, { createIfMissing: true });
     store.flush({ index: 1, term: 1 });
-    store.put(keyOf(0), valueOf(99));
+    store.put(keyOf(0), valueAt(99));
     store.flush({ index: 2, term: 1 });
-    for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueOf(place + 1));
+    for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueAt(place + 1));
     store.flush({ index: 3, term: 1 });
     store.close();
     const name = readdirSync(stranger)
@@ -201,7 +201,7 @@ describe("a run that is damaged", () => {
     ]) {
       writeBlocks(run, changed);
       const failure = failureOf((store) => {
-        expect(store.get(keyOf(7))).toEqual(valueOf(7));
+        expect(store.get(keyOf(7))).toEqual(valueAt(7));
         readAll(store, "a block");
       });
       expect(failure?.code).toBe("CORRUPTION");
@@ -214,7 +214,7 @@ describe("a run that is damaged", () => {
   test("a run with another file in its place, of the same number and size, is CORRUPTION, not an older value", () => {
     const other = join(root, "twin");
     const store = LevelDB.open(env, other, { createIfMissing: true });
-    for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueOf(place + 1));
+    for (let place = 0; place < keyCount; place++) store.put(keyOf(place), valueAt(place + 1));
     store.flush({ index: 1, term: 1 });
     store.close();
     copyFileSync(join(other, "000001.run"), run);
@@ -249,7 +249,7 @@ describe("a run that is damaged", () => {
     expect(failures[0]?.message).toContain(damaged);
     expect(() => store.compactRange()).toThrow(failures[0]!);
     expect(store.get(keyOf(1))).toEqual(toUtf8("new"));
-    expect(store.get(keyOf(1000))).toEqual(valueOf(1000));
+    expect(store.get(keyOf(1000))).toEqual(valueAt(1000));
     store.close();
     expect(readFileSync(run)).toEqual(bytes);
     const again = LevelDB.open(env, folder);
