@@ -108,10 +108,11 @@ function othersOf(
   const leftovers: string[] = [];
   const strangers: string[] = [];
   const known = new Set(manifest && filesOf(manifest).map((file) => runPath(folder, file.number)));
-  for (const path of [manifestPath(folder), lockPath(folder)]) known.add(path);
+  known.add(manifestPath(folder));
   for (const name of names) {
     const path = `${folder}/${name}`;
-    if (known.has(path)) continue;
+    // A system may keep more than one file for a lock.
+    if (known.has(path) || path.startsWith(lockPath(folder))) continue;
     if (path === manifestTemporaryPath(folder)) leftovers.push(path);
     else if (!isRunName(name)) strangers.push(path);
     else if (manifest !== undefined) leftovers.push(path);

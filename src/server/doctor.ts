@@ -237,7 +237,8 @@ class Examination {
   #noteFiles({ leftovers, strangers }: { leftovers: readonly string[]; strangers: readonly string[] }): void {
     if (leftovers.length > 0)
       this.#notes.push(
-        `${count(leftovers.length, "file")} that a crash left over, which the next start removes: ${list(leftovers)}`,
+        `${count(leftovers.length, "file")} left over from what was cut off or replaced, which the next start removes: ` +
+          list(leftovers),
       );
     if (strangers.length > 0)
       this.#notes.push(`${count(strangers.length, "file")} that kvraft did not write: ${list(strangers)}`);

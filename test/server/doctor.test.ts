@@ -111,8 +111,10 @@ describe("a whole folder", () => {
       expect.stringMatching(
         /^".*\.log" has a torn tail of 43 bytes at byte \d+: the next start cuts it off, /,
       ),
-      `1 file that a crash left over, which the next start removes: "${segment}.tmp"`,
-      expect.stringMatching(/^2 files that a crash left over, which the next start removes: "data\/store\//),
+      `1 file left over from what was cut off or replaced, which the next start removes: "${segment}.tmp"`,
+      expect.stringMatching(
+        /^2 files left over from what was cut off or replaced, which the next start removes: "data\/store\//,
+      ),
     ]);
   });
 });
