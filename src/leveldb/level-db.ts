@@ -360,6 +360,12 @@ export class LevelDB {
     if (this.failure === undefined) this.#upkeep.rest(isResting);
   }
 
+  /** It is this time now, in ms, by the clock of whoever writes: what `historyMs` counts back from. An earlier time changes nothing. */
+  advanceTime(timeMs: number): void {
+    this.#checkOpen();
+    this.#history.advance(timeMs, this.#sequence);
+  }
+
   /**
    * What LevelDB's `GetProperty` tells (`leveldb.stats` and so on), and `kvraft.` ones; undefined for a name that
    * is none.
