@@ -4,7 +4,7 @@ import type { Client } from "./client.ts";
 
 /**
  * The world of a command. Commands reach nothing else, so that a test can be their world; the exceptions are `server`
- * and `dev`, which run processes, and the prompt at a terminal.
+ * and `dev`, which run processes, `doctor`, which reads a data folder, and the prompt at a terminal.
  */
 export interface Context {
   readonly stdin: Input;

@@ -6,7 +6,7 @@ import { KvraftError } from "../lib/error.ts";
  * | status | meaning |
  * | --- | --- |
  * | 0 | done; a server stopped as it was told |
- * | 1 | a negative answer (the key is missing, no node leads); or a server stopped by a fault, or a bug |
+ * | 1 | a negative answer (the key is missing, no node leads, damage was found); or a server stopped by a fault, or a bug |
  * | 2 | usage, configuration, a file, a data folder that cannot be used, a port in use |
  * | 3 | no node accepted the request (unreachable, no leader): certainly nothing happened |
  * | 4 | the server refused it |
