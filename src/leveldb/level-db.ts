@@ -360,7 +360,10 @@ export class LevelDB {
     if (this.failure === undefined) this.#upkeep.rest(isResting);
   }
 
-  /** It is this time now, in ms, by the clock of whoever writes: what `historyMs` counts back from. An earlier time changes nothing. */
+  /**
+   * It is this time now, in ms, by the clock of whoever writes: what `historyMs` counts back from. An earlier time
+   * changes nothing.
+   */
   advanceTime(timeMs: number): void {
     this.#checkOpen();
     this.#history.advance(timeMs, this.#sequence);
