@@ -92,10 +92,10 @@ function writeStore(prng: Prng, place: Place): Written {
   const store = LevelDB.open(place.env, place.folder, {
     createIfMissing: true,
     runsMax: prng.int(2, 6),
-    tableBytesMax: prng.pick([1, 300, 3000, 1 << 20]),
+    tableBytesMax: prng.pick([400, 3000, 1 << 20]),
   });
   const valueBytes = prng.pick([1, 40, 700]);
-  for (let flushes = prng.int(1, prng.pick([5, 5, 14])), index = 1; flushes > 0; flushes--, index++) {
+  for (let flushes = prng.int(1, prng.pick([5, 5, 11])), index = 1; flushes > 0; flushes--, index++) {
     for (let writes = prng.int(1, 30); writes > 0; writes--) {
       const key = prng.pick(keys);
       const known = history.get(toHex(key)) ?? { key, values: [] };
@@ -107,7 +107,7 @@ function writeStore(prng: Prng, place: Place): Written {
       else store.put(key, value);
     }
     store.flush({ index, term: 1 });
-    for (let steps = prng.pick([0, 0, 1, 4, 40]); steps > 0; steps--) place.env.workers.step();
+    for (let steps = prng.pick([0, 0, 1, 4, 15]); steps > 0; steps--) place.env.workers.step();
   }
   const { applied, sequence } = store;
   store.close();
@@ -116,7 +116,7 @@ function writeStore(prng: Prng, place: Place): Written {
 
 /** Opens a damaged store and asks it everything; a merge of all runs comes last. */
 function readStore(place: Place, { history, applied, sequence }: Written): void {
-  const store = LevelDB.open(place.env, place.folder, { runsMax: 1, tableBytesMax: 1000 });
+  const store = LevelDB.open(place.env, place.folder, { runsMax: 1, tableBytesMax: 3000 });
   try {
     ensureEqual(store.applied, applied, "a store knows up to where the log is applied");
     ensure(store.sequence === sequence, "a store knows its last sequence number");

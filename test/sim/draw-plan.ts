@@ -206,10 +206,24 @@ function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clients: nu
   }
 }
 
+/** Texts of operations to stop at: any, those of the log or of the store, and what divides the steps of the store's worker. */
+const moments = [
+  "/store",
+  "/log",
+  "",
+  "sync-folder",
+  "sync-folder data/store",
+  "rename",
+  "rename data/store/MANIFEST",
+  "sync data/store",
+  "create data/store/0",
+  "remove data/store",
+];
+
 /** An operation of a disk, and what becomes of what was not synced. */
 function drawMoment(prng: Prng): { readonly text: string; readonly operations: number; readonly fate: Fate } {
   return {
-    text: prng.pick(["/store", "/log", "", "sync-folder", "sync-folder data/store", "rename"]),
+    text: prng.pick(moments),
     operations: prng.int(0, 12),
     fate: prng.pick(["torn", "torn", "lost", "kept"]),
   };

@@ -1,5 +1,6 @@
 import { messageOf } from "../../src/lib/error.ts";
 import type { Plan } from "./plan.ts";
+import type { StoreWork } from "./sim-workers.ts";
 import { Simulation } from "./simulation.ts";
 
 /** What became of one run. */
@@ -15,6 +16,8 @@ export interface Report {
   readonly acknowledged: number;
   readonly events: number;
   readonly virtualMs: number;
+  /** What all stores have done. */
+  readonly storeWork: StoreWork;
   /** Of all that clients saw and all that happened: equal seeds give equal ones. */
   readonly fingerprint: string;
 }
@@ -59,6 +62,7 @@ function simulate(plan: Plan, onLine: ((line: string) => void) | undefined): Rep
     acknowledged: history.filter(({ outcome }) => outcome === "ok").length,
     events,
     virtualMs: timeline.nowMs,
+    storeWork: simulation.storeWork,
     fingerprint: Bun.hash(JSON.stringify([history, trace.count, events, timeline.nowMs])).toString(16),
   };
 }

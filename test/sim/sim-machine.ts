@@ -9,7 +9,7 @@ import type { Fate, MachinePlan, Plan } from "./plan.ts";
 import { PowerCut, SimDisk } from "./sim-disk.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
-import { SimWorkers } from "./sim-workers.ts";
+import { noStoreWork, SimWorkers } from "./sim-workers.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
@@ -29,6 +29,7 @@ export class SimMachine {
     failSyncs: boolean;
   };
   readonly plan: MachinePlan;
+  readonly storeWork = noStoreWork();
   skewMs: number;
   /** Somebody wants it to be down until they start it again. */
   isHeldDown = false;
@@ -95,7 +96,7 @@ export class SimMachine {
       net: net.of(process, this.name),
       disk,
       tables: new MemoryTables(disk),
-      workers: new SimWorkers(timeline, process, this.disk),
+      workers: new SimWorkers(timeline, process, this.disk, this.storeWork),
       random32: () => this.#prng.u32(),
     };
     trace.add(`${this.name} starts`);

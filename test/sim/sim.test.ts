@@ -4,6 +4,7 @@ import { describePlan, type IncidentKind, type Plan } from "./plan.ts";
 import { type Report, runPlan } from "./run-plan.ts";
 import { seedOf } from "./seeds.ts";
 import { shrink } from "./shrink.ts";
+import { addStoreWork, noStoreWork } from "./sim-workers.ts";
 
 // Goal: whole nodes and clients, through every fault we can think of, keep what they promise: each run is safe while
 // everything fails, and live once a majority is healed. Method: worlds drawn from seeds, in virtual time (DESIGN.md).
@@ -29,16 +30,22 @@ test("a hundred worlds keep what is promised", async () => {
   const kinds = new Set<IncidentKind>();
   const sizes = new Set<number>();
   let acknowledged = 0;
+  const storeWork = noStoreWork();
   for (let seed = 1; seed <= 100; seed++) {
     const report = await mustPass(seed);
     for (const { kind } of report.plan.incidents) kinds.add(kind);
     sizes.add(report.plan.machines.length);
     acknowledged += report.acknowledged;
+    addStoreWork(storeWork, report.storeWork);
   }
   // A simulator that does little finds little.
   expect(kinds.size).toBe(21);
   expect([...sizes].sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
   expect(acknowledged).toBeGreaterThan(10_000);
+  expect(storeWork.flushes).toBeGreaterThan(2000);
+  expect(storeWork.unfinishedSteps).toBeGreaterThan(2000);
+  expect(storeWork.mergeSteps - storeWork.unfinishedSteps).toBeGreaterThan(1000);
+  expect(storeWork.resumedMerges).toBeGreaterThan(10);
 }, 120_000);
 
 for (const [seed, what] of found)

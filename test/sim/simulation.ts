@@ -17,6 +17,7 @@ import { SimClient } from "./sim-client.ts";
 import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
 import { type NetWeather, SimNet } from "./sim-net.ts";
+import { addStoreWork, noStoreWork, type StoreWork } from "./sim-workers.ts";
 import { StateChecker } from "./state-checker.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
@@ -85,6 +86,13 @@ export class Simulation implements Observer {
     } finally {
       observe(undefined);
     }
+  }
+
+  /** What all stores have done so far. */
+  get storeWork(): StoreWork {
+    const sum = noStoreWork();
+    for (const { storeWork } of this.machines) addStoreWork(sum, storeWork);
+    return sum;
   }
 
   // ---- the two phases ----

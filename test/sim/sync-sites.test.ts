@@ -11,14 +11,13 @@ import type { Canary } from "./canary.ts";
 const sites: Record<string, { readonly canary: string } | { readonly because: string }> = {
   "src/env/replace-file.ts: file.sync();": { canary: "sync-replaced-file-removed" },
   "src/env/replace-file.ts: disk.syncFolder(folder);": { canary: "sync-replaced-name-removed" },
-  "src/leveldb/run-builder.ts: this.#table?.finishNow();": { canary: "sync-run-now-removed" },
-  "src/leveldb/run-builder.ts: this.#table.finish((error) => {": { canary: "sync-run-removed" },
   "src/leveldb/run-folder.ts: env.disk.syncFolder(folder);": { canary: "sync-store-at-open-removed" },
-  "src/leveldb/run-folder.ts: this.#env.disk.syncFolder(this.#folder);": {
-    canary: "sync-run-folder-removed",
-  },
   "src/leveldb/run-folder.ts: disk.syncFolder(folder);": {
     because: "it is that of a store that is destroyed, which no node does; test/leveldb/open.test.ts",
+  },
+  "src/leveldb/table-writer.ts: this.#table.finish();": { canary: "sync-run-removed" },
+  "src/leveldb/upkeep.ts: if (build.outputs.length > 0) this.#env.disk.syncFolder(this.#folder);": {
+    canary: "sync-run-folder-removed",
   },
   "src/raftlog/log-writer.ts: file.sync();": { canary: "tail-trusted-unsynced" },
   "src/raftlog/log-writer.ts: file.writeDurably(0, bytes, (error) => {": { canary: "sync-segment-removed" },
@@ -35,15 +34,19 @@ const sites: Record<string, { readonly canary: string } | { readonly because: st
     },
 };
 
-/** Steps of the protocol that are no sync, and the canaries without them. */
+/** Steps of the protocol and of the store that are no sync, and the canaries without them. */
 const steps: Record<string, string> = {
   "the pre-vote": "no-pre-vote",
   "the check of the quorum": "check-quorum-off",
   "the no-op": "no-noop",
   "the session lookup": "retry-applied-twice",
+  "the order of a run's files and MANIFEST": "manifest-ahead-of-runs",
+  "what a step of a merge has moved": "merge-forgets-clipped-rows",
+  "what a step of a merge has left": "merge-drops-unmerged",
+  "the tombstones that still hide something": "tombstone-dropped-above-bottom",
 };
 
-const site = /\.sync\(\)|\bsyncFolder\(|\.writeDurably\(|#table\??\.finish(Now)?\(/;
+const site = /\.sync\(\)|\bsyncFolder\(|\.writeDurably\(|#table\.finish\(/;
 
 test("every place that makes something durable has a canary that removes it, or a reason", async () => {
   const places: string[] = [];
@@ -68,6 +71,6 @@ for (const [place, how] of Object.entries(sites)) {
   });
 }
 
-test("the protocol's steps have canaries", () => {
+test("the steps have canaries", () => {
   for (const name of Object.values(steps)) expect(existsSync(`test/sim/canaries/${name}.ts`)).toBe(true);
 });

@@ -1,13 +1,12 @@
 import type { Canary } from "../canary.ts";
 
 export const canary: Canary = {
-  fault: "The name of a run is not made durable before the MANIFEST names it.",
+  fault: "The names of a run's files are not made durable before the MANIFEST names them.",
   edits: [
     {
-      file: "src/leveldb/run-folder.ts",
-      from: `    this.#env.disk.syncFolder(this.#folder);
-    return new Run`,
-      to: "    return new Run",
+      file: "src/leveldb/upkeep.ts",
+      from: "    if (build.outputs.length > 0) this.#env.disk.syncFolder(this.#folder);\n",
+      to: "",
     },
   ],
   kinds: ["power-cut-at"],

@@ -6,9 +6,9 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/leveldb/run-folder.ts",
-      from: `    env.disk.syncFolder(folder);
-    removeOrphans(`,
-      to: "    removeOrphans(",
+      from: `      env.disk.syncFolder(folder);
+      removeOrphans(`,
+      to: "      removeOrphans(",
     },
   ],
   kinds: ["crash-twice"],
