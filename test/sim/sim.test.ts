@@ -45,7 +45,7 @@ test("a hundred worlds keep what is promised", async () => {
   expect(storeWork.flushes).toBeGreaterThan(2000);
   expect(storeWork.unfinishedSteps).toBeGreaterThan(2000);
   expect(storeWork.mergeSteps - storeWork.unfinishedSteps).toBeGreaterThan(1000);
-  expect(storeWork.resumedMerges).toBeGreaterThan(10);
+  expect(storeWork.resumedMerges).toBeGreaterThan(5);
 }, 120_000);
 
 for (const [seed, what] of found)

@@ -9,5 +9,5 @@ export const canary: Canary = {
       to: "      isBottom: true,",
     },
   ],
-  runsMax: 300,
+  runsMax: 200,
 };
