@@ -131,6 +131,11 @@ export class Stage {
     while (this.step());
   }
 
+  /** Requires that the worker gets there. */
+  stepUntil(condition: () => boolean): void {
+    while (!condition()) if (!this.step() && !condition()) throw new Error("the worker has stopped before");
+  }
+
   check(): void {
     expect(describeIterator(this.store.newIterator())).toBe(describeState(this.#model));
     for (const reader of this.#readers) reader.check();
@@ -257,24 +262,24 @@ const inSlices: Story = {
   play(stage) {
     for (let round = 1; round <= 4; round++) {
       stage.write(round);
-      while (!stage.store.canSeal) stage.step();
+      stage.stepUntil(() => stage.store.canSeal);
       stage.seal(round);
       if (round === 2) stage.step();
     }
     stage.hold();
     stage.write(5);
-    while (!stage.store.canSeal) stage.step();
+    stage.stepUntil(() => stage.store.canSeal);
     stage.seal(5);
-    while (!isMidMerge(stage)) stage.step();
+    stage.stepUntil(() => isMidMerge(stage));
     stage.release();
     stage.reopen();
     for (let round = stage.store.applied.index + 1; round <= 14; round++) {
       stage.write(round);
       stage.seal(round);
-      while (stage.store.isSealed) stage.step();
+      stage.stepUntil(() => !stage.store.isSealed);
     }
     stage.hold();
-    while (stage.manifest.merges.length < 2) stage.step();
+    stage.stepUntil(() => stage.manifest.merges.length > 1);
     stage.write(15);
     stage.seal(15);
     stage.step();

@@ -65,7 +65,7 @@ test.each(named)(
       recovery.goOn();
     }
     expect(recovery.opens).toBeGreaterThan(500);
-    expect(recovery.continued).toBeGreaterThan(20);
+    expect(recovery.continued).toBeGreaterThan(10);
   },
 );
 
