@@ -7,6 +7,7 @@
  */
 import { type Bytes, copyBytes } from "../lib/bytes.ts";
 import { ByteWriter, DecodeError, readU32 } from "../lib/codec.ts";
+import { headOf } from "./key-head.ts";
 
 /** Collects the separators while blocks are written. */
 export class BlockIndexBuilder {
@@ -54,7 +55,7 @@ export class BlockIndex {
     this.#heads = new Uint32Array(count);
     for (let at = 0; at < count; at++) {
       this.#ends[at] = this.#separatorsAt + readU32(payload, 4 + 4 * at);
-      this.#heads[at] = head(payload, this.#startOf(at) + sharedBytes, this.#ends[at]!);
+      this.#heads[at] = headOf(payload, this.#startOf(at) + sharedBytes, this.#ends[at]!);
     }
   }
 
@@ -64,7 +65,7 @@ export class BlockIndex {
 
   /** The first block that may hold a version of a key that shares the file's leading bytes; else any. */
   blockOf(key: Bytes): number {
-    const keyHead = head(key, this.#shared, key.length);
+    const keyHead = headOf(key, this.#shared, key.length);
     let from = 0;
     let to = this.blocks - 1;
     while (from < to) {
@@ -91,17 +92,6 @@ export class BlockIndex {
     }
     return length - key.length;
   }
-}
-
-/** Four bytes as a number in byte order; zeros where they have ended. */
-function head(bytes: Bytes, from: number, end: number): number {
-  if (end - from >= 4)
-    return (
-      ((bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!) >>> 0
-    );
-  let value = 0;
-  for (let at = from; at < from + 4; at++) value = value * 256 + (at < end ? bytes[at]! : 0);
-  return value;
 }
 
 /** How many leading bytes two keys have in common. */

@@ -7,6 +7,7 @@
  */
 import type { Bytes } from "../lib/bytes.ts";
 import { offsetBits, offsetMask } from "./arena.ts";
+import { headOf } from "./key-head.ts";
 import { isTombstoneAt } from "./record.ts";
 
 export const entryHeaderBytes = 20;
@@ -62,6 +63,35 @@ export class EntryMemory {
       if (difference !== 0) return difference;
     }
     return length - key.length;
+  }
+
+  /** Compares the first `length` bytes of the keys; what is missing of them comes first. */
+  compareStart(address: number, key: Bytes, length: number): number {
+    const chunk = this.chunks[address >>> offsetBits]!;
+    const start = (address & offsetMask) + entryHeaderBytes;
+    const limit = Math.min(length, key.length);
+    for (let at = 0; at < limit; at++) {
+      const difference = chunk[start + at]! - key[at]!;
+      if (difference !== 0) return difference;
+    }
+    // The entry's key has all of them.
+    return key.length < length ? 1 : 0;
+  }
+
+  /** How many leading bytes the keys share, up to `most`. */
+  sharedWith(address: number, key: Bytes, most: number): number {
+    const chunk = this.chunks[address >>> offsetBits]!;
+    const start = (address & offsetMask) + entryHeaderBytes;
+    const limit = Math.min(most, key.length, this.#keyLength(address));
+    let shared = 0;
+    while (shared < limit && chunk[start + shared] === key[shared]) shared++;
+    return shared;
+  }
+
+  /** Four bytes of the key as a number in byte order; zeros where it has ended. */
+  head(address: number, from: number): number {
+    const start = (address & offsetMask) + entryHeaderBytes;
+    return headOf(this.chunks[address >>> offsetBits]!, start + from, start + this.#keyLength(address));
   }
 
   #keyLength(address: number): number {

@@ -1,16 +1,17 @@
 /**
  * The order of a memtable: addresses of entries, by key, and of one key the newest first. A list of leaves of up to
- * 256 places each; a place is found by two binary searches, over the leaves and in one, and most comparisons are of
- * the keys' first eight bytes, which stand beside the addresses. The addresses are shared memory: the worker that
- * makes a run of the memtable walks them as they are.
+ * 256 places each; a place is found by two binary searches, over the leaves and in one. Most comparisons are of eight
+ * bytes that stand beside an address: the first ones behind those that all keys of the leaf share. The addresses are
+ * shared memory: the worker that makes a run of the memtable walks them as they are.
  */
 import type { Bytes } from "../lib/bytes.ts";
+import { headOf } from "./key-head.ts";
 import type { EntryMemory } from "./memtable-entry.ts";
 
 export const leafPlaces = 256;
 const leavesPerSlab = 64;
-/** How many leading bytes of a key stand beside its address. */
-const prefixBytes = 8;
+/** How many bytes of a key stand beside its address, as two numbers. */
+const headBytes = 8;
 
 /** Where the leaves are, for another thread: of each its slab, its place in it, and how many addresses it has. */
 export interface IndexParts {
@@ -19,9 +20,14 @@ export interface IndexParts {
 }
 
 interface Leaf {
+  /** How many leading bytes all keys share; the heads are of what comes behind them. */
+  shared: number;
   readonly high: Uint32Array;
   readonly low: Uint32Array;
   readonly addresses: Uint32Array;
+  /** The first eight bytes of the first key. */
+  firstHigh: number;
+  firstLow: number;
   readonly slab: number;
   readonly slabPlace: number;
   count: number;
@@ -79,15 +85,19 @@ export class MemtableIndex {
     let leaf = this.#leaves[this.#leaf]!;
     if (leaf.count === leafPlaces) leaf = this.#split(leaf);
     const place = this.#place;
+    const shared =
+      leaf.count === 0 ? key.length : this.#memory.sharedWith(leaf.addresses[0]!, key, leaf.shared);
+    if (shared < leaf.shared || leaf.count === 0) this.#share(leaf, shared);
     if (place < leaf.count) {
       leaf.high.copyWithin(place + 1, place, leaf.count);
       leaf.low.copyWithin(place + 1, place, leaf.count);
       leaf.addresses.copyWithin(place + 1, place, leaf.count);
     }
-    leaf.high[place] = prefix(key, 0);
-    leaf.low[place] = prefix(key, 4);
+    leaf.high[place] = headOf(key, shared, key.length);
+    leaf.low[place] = headOf(key, shared + 4, key.length);
     leaf.addresses[place] = address;
     leaf.count++;
+    if (place === 0) this.#noteFirst(leaf);
     this.epoch++;
   }
 
@@ -153,58 +163,86 @@ export class MemtableIndex {
   }
 
   #seek(key: Bytes, stamp: number, sequence: number): void {
-    const high = prefix(key, 0);
-    const low = prefix(key, 4);
-    const leaves = this.#leaves;
-    let first = 0;
-    let last = leaves.length - 1;
-    while (first < last) {
-      const middle = (first + last + 1) >>> 1;
-      if (this.#isBefore(leaves[middle]!, 0, key, high, low, stamp, sequence)) first = middle;
-      else last = middle - 1;
+    this.#leaf = this.#leafOf(key, stamp, sequence);
+    const leaf = this.#leaves[this.#leaf]!;
+    const { shared, count } = leaf;
+    const order =
+      count === 0 || shared === 0 ? 0 : this.#memory.compareStart(leaf.addresses[0]!, key, shared);
+    if (order !== 0) {
+      this.#place = order < 0 ? count : 0;
+      return;
     }
-    const leaf = leaves[first]!;
+    const high = headOf(key, shared, key.length);
+    const low = headOf(key, shared + 4, key.length);
     let from = 0;
-    let to = leaf.count;
+    let to = count;
     while (from < to) {
       const middle = (from + to) >>> 1;
-      if (this.#isBefore(leaf, middle, key, high, low, stamp, sequence)) from = middle + 1;
+      const difference = leaf.high[middle]! - high || leaf.low[middle]! - low;
+      const address = leaf.addresses[middle]!;
+      const isBefore =
+        difference === 0 ? this.#isBefore(address, key, shared + headBytes, stamp, sequence) : difference < 0;
+      if (isBefore) from = middle + 1;
       else to = middle;
     }
-    this.#leaf = first;
     this.#place = from;
   }
 
-  /** Whether an entry comes before what is sought: a smaller key, or a version of the key that is too new. */
-  #isBefore(
-    leaf: Leaf,
-    place: number,
-    key: Bytes,
-    high: number,
-    low: number,
-    stamp: number,
-    sequence: number,
-  ): boolean {
-    const leafHigh = leaf.high[place]!;
-    if (leafHigh !== high) return leafHigh < high;
-    const leafLow = leaf.low[place]!;
-    if (leafLow !== low) return leafLow < low;
-    const address = leaf.addresses[place]!;
-    // Shorter keys are filled up with zeros: equal prefixes of such keys leave the lengths to decide.
-    const order = this.#memory.compareKey(address, key, prefixBytes);
+  /** The last leaf whose first entry comes before what is sought; the first when none does. */
+  #leafOf(key: Bytes, stamp: number, sequence: number): number {
+    const high = headOf(key, 0, key.length);
+    const low = headOf(key, 4, key.length);
+    let first = 0;
+    let last = this.#leaves.length - 1;
+    while (first < last) {
+      const middle = (first + last + 1) >>> 1;
+      const leaf = this.#leaves[middle]!;
+      const difference = leaf.firstHigh - high || leaf.firstLow - low;
+      const address = leaf.addresses[0]!;
+      const isBefore =
+        difference === 0 ? this.#isBefore(address, key, headBytes, stamp, sequence) : difference < 0;
+      if (isBefore) first = middle;
+      else last = middle - 1;
+    }
+    return first;
+  }
+
+  /**
+   * Whether an entry comes before what is sought: a smaller key, or a version of the key that is too new. The keys are
+   * equal up to byte `from`; where one has ended before, it was filled up with zeros, and the lengths decide.
+   */
+  #isBefore(address: number, key: Bytes, from: number, stamp: number, sequence: number): boolean {
+    const order = this.#memory.compareKey(address, key, from);
     if (order !== 0) return order < 0;
     return this.#memory.stamp(address) > stamp || this.#memory.sequence(address) > sequence;
+  }
+
+  /** All keys of the leaf share so many bytes: their heads are of what comes behind. */
+  #share(leaf: Leaf, shared: number): void {
+    leaf.shared = shared;
+    for (let at = 0; at < leaf.count; at++) {
+      leaf.high[at] = this.#memory.head(leaf.addresses[at]!, shared);
+      leaf.low[at] = this.#memory.head(leaf.addresses[at]!, shared + 4);
+    }
+  }
+
+  #noteFirst(leaf: Leaf): void {
+    leaf.firstHigh = this.#memory.head(leaf.addresses[0]!, 0);
+    leaf.firstLow = this.#memory.head(leaf.addresses[0]!, 4);
   }
 
   /** Halves a full leaf, and returns the half in which the place that was found now is. */
   #split(leaf: Leaf): Leaf {
     const half = leafPlaces >>> 1;
     const added = this.#newLeaf();
-    added.high.set(leaf.high.subarray(half));
-    added.low.set(leaf.low.subarray(half));
     added.addresses.set(leaf.addresses.subarray(half));
     added.count = leafPlaces - half;
     leaf.count = half;
+    for (const each of [leaf, added]) {
+      const [first, last] = [each.addresses[0]!, each.addresses[each.count - 1]!];
+      this.#share(each, this.#memory.sharedWith(first, this.#memory.key(last), Infinity));
+    }
+    this.#noteFirst(added);
     this.#leaves.splice(this.#leaf + 1, 0, added);
     if (this.#place <= half) return leaf;
     this.#leaf++;
@@ -222,6 +260,9 @@ export class MemtableIndex {
     const slab = this.#slabs.length - 1;
     const slabPlace = this.#slabUsed++;
     return {
+      shared: 0,
+      firstHigh: 0,
+      firstLow: 0,
       high: new Uint32Array(leafPlaces),
       low: new Uint32Array(leafPlaces),
       addresses: new Uint32Array(this.#slabs[slab]!, slabPlace * leafPlaces * 4, leafPlaces),
@@ -230,13 +271,4 @@ export class MemtableIndex {
       count: 0,
     };
   }
-}
-
-/** Four bytes of a key as a number in byte order; zeros where the key has ended. */
-function prefix(key: Bytes, from: number): number {
-  if (key.length >= from + 4)
-    return ((key[from]! << 24) | (key[from + 1]! << 16) | (key[from + 2]! << 8) | key[from + 3]!) >>> 0;
-  let value = 0;
-  for (let at = from; at < from + 4; at++) value = value * 256 + (key[at] ?? 0);
-  return value;
 }

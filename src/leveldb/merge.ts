@@ -4,6 +4,7 @@
  */
 import { type Bytes, concatBytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
+import { headOf } from "./key-head.ts";
 import {
   completeInPlace,
   decodeRecord,
@@ -47,8 +48,8 @@ class Head {
   /** Requires a valid source. */
   note(): void {
     const { bytes, keyStart, keyEnd } = this.source;
-    this.high = prefix(bytes, keyStart, keyEnd);
-    this.low = prefix(bytes, keyStart + 4, keyEnd);
+    this.high = headOf(bytes, keyStart, keyEnd);
+    this.low = headOf(bytes, keyStart + 4, keyEnd);
   }
 }
 
@@ -234,14 +235,4 @@ function chooseVersions(versions: readonly Version[], historyFloor: number): Ver
     if (isSeen) chosen.push(version);
   }
   return chosen;
-}
-
-function prefix(bytes: Bytes, from: number, end: number): number {
-  if (end - from >= 4)
-    return (
-      ((bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!) >>> 0
-    );
-  let value = 0;
-  for (let at = from; at < from + 4; at++) value = value * 256 + (at < end ? bytes[at]! : 0);
-  return value;
 }
