@@ -184,8 +184,10 @@ class Server {
 
   #receive(message: unknown): void {
     if (this.#isEnded) return;
-    if (message === endMessage) this.#end();
-    else this.#service.receive(message);
+    if (message === endMessage) {
+      this.#service.end();
+      this.#end();
+    } else this.#service.receive(message);
   }
 
   #send(message: unknown): void {

@@ -17,6 +17,8 @@ export interface WorkerService {
    * hurry.
    */
   work(): WorkerPace;
+  /** Nothing more follows: it drops what is under way, and lets go of what it holds. */
+  end(): void;
 }
 
 export type WorkerPace = "idle" | "busy" | "gentle";

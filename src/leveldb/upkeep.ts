@@ -108,7 +108,7 @@ export class Upkeep implements WorkerService {
   }
 
   /** Drops what is under way. Files that stay behind are removed at the next open. */
-  abandon(): void {
+  end(): void {
     this.#flush?.build.abandon();
     this.#flush = undefined;
     this.#abandonStep();
@@ -394,7 +394,7 @@ export class Upkeep implements WorkerService {
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
       this.#hasFailed = true;
-      this.abandon();
+      this.end();
       this.#send({ kind: "failed", code: error.code, message: error.message });
     }
   }

@@ -12,7 +12,7 @@ const longMs = 20_000;
 
 class Bench {
   readonly received: unknown[] = [];
-  readonly counter = new SharedArrayBuffer(4);
+  readonly counter = new SharedArrayBuffer(8);
   readonly thread: WorkerThread;
 
   constructor() {
@@ -154,6 +154,8 @@ test.each(["busy", "gentle"] as const)(
     const beganMs = performance.now();
     expect(bench.end()).toBe(true);
     expect(performance.now() - beganMs).toBeLessThan(longMs / 4);
+    // Its service was told, and has let go of what it holds.
+    expect(new Int32Array(bench.counter)[1]).toBe(1);
     const { counted } = bench;
     const { length } = bench.received;
     await Bun.sleep(30);

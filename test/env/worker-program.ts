@@ -32,6 +32,10 @@ serveWorker((env, send) => {
         assert(order.where !== "receive", "nothing is thrown in receive");
       }
     },
+    end() {
+      // The second word says that the service was told of its end.
+      if (task !== undefined) Atomics.store(new Int32Array(task.counter), 1, 1);
+    },
     work() {
       assert(!isBroken, "nothing is thrown in work");
       if (task === undefined) return "idle";

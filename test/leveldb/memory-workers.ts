@@ -76,6 +76,7 @@ class MemoryThread implements WorkerThread {
 
   end(): boolean {
     for (const message of this.#inbox.splice(0)) this.#service.receive(message);
+    this.#service.end();
     this.#isEnded = true;
     return true;
   }

@@ -49,6 +49,17 @@ describe("a sealed memtable", () => {
     expect(db.all()).toBe("a=1");
   });
 
+  test("whose run is half built when the store is closed leaves no file behind", () => {
+    const db = new TextStore();
+    for (let place = 0; place < 500; place++) db.put(keyOf(place), "filler");
+    db.seal();
+    db.workers.step();
+    expect(db.runFiles).toEqual(["000001.run"]);
+    expect(db.store.isSealed).toBe(true);
+    db.store.close();
+    expect(db.runFiles).toEqual([]);
+  });
+
   test("may wait beside another, the older one is stored first, and a third must wait to be sealed", () => {
     const db = new TextStore();
     for (const value of ["1", "2"]) {

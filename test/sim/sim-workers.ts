@@ -98,6 +98,7 @@ class SimThread implements WorkerThread {
 
   end(): boolean {
     for (const message of this.#inbox.splice(0)) this.#service.receive(message);
+    this.#service.end();
     this.#isEnded = true;
     this.#thread.die();
     return true;
