@@ -34,8 +34,8 @@ export interface LevelDBOptions {
   /** Blocks of rows that were read lately are kept up to so many bytes. [8 MiB] */
   readonly cacheBytesMax?: number;
   /**
-   * Files of runs have about this size: what a merge writes at once, and the space it takes for a while. [half of
-   * memtableBytesMax, at most 32 MiB]
+   * Files of runs have about this size: what a merge writes at once, and the space it takes for a while. [an eighth of
+   * memtableBytesMax, at most 8 MiB]
    */
   readonly tableBytesMax?: number;
   /** Runs are merged until there are at most so many: a read may look into each of them. [16] */
@@ -97,7 +97,8 @@ const defaults = {
   memtableBytesMax: 16 * mebibyte,
   cacheBytesMax: 8 * mebibyte,
 };
-const tableBytesMost = 32 * mebibyte;
+const tableBytesMost = 8 * mebibyte;
+const tablesPerMemtable = 8;
 const defaultRunsMax = 16;
 /** Memtables that may wait to be stored, beside the one that is written to. */
 const sealedMax = 2;
@@ -174,7 +175,7 @@ export class LevelDB {
     this.#upkeep = new UpkeepThread(env, (unneeded) => RunFolder.open(env, folder, cache, report, unneeded), {
       folder,
       report,
-      tableBytesMax: options.tableBytesMax ?? Math.min(memtableBytesMax / 2, tableBytesMost),
+      tableBytesMax: options.tableBytesMax ?? Math.min(memtableBytesMax / tablesPerMemtable, tableBytesMost),
       runsMax: this.#runsMax,
       failed: options.failed ?? (() => {}),
     });
@@ -227,8 +228,10 @@ export class LevelDB {
   /** The value of a key, not to be written to, or undefined. */
   get(key: Bytes, options?: ReadOptions): Bytes | undefined {
     this.#checkOpen();
-    const version = this.#find(key, options);
-    return version === undefined ? undefined : valueOfRecord(version.record);
+    if (options !== undefined) return valueIn(this.#versions(key, options).next().value);
+    const address = this.#memtable.find(key);
+    if (address !== -1) return this.#memtable.value(address);
+    return valueIn(this.#findBelow(key));
   }
 
   /** The value of a key with what is known about it, or undefined. Reads older versions too, until all is known. */
@@ -433,10 +436,8 @@ export class LevelDB {
     return View.take(memtables, this.#upkeep.runs.runs, this.#sequence);
   }
 
-  #find(key: Bytes, options: ReadOptions | undefined): FoundVersion | undefined {
-    if (options !== undefined) return this.#versions(key, options).next().value ?? undefined;
-    const own = versionIn(this.#memtable, key);
-    if (own !== undefined) return own;
+  /** The newest version below the memtable that is written to. */
+  #findBelow(key: Bytes): FoundVersion | undefined {
     for (const { memtable } of this.#upkeep.sealed) {
       const version = versionIn(memtable, key);
       if (version !== undefined) return version;
@@ -524,6 +525,10 @@ function viewOf(options: ReadOptions | undefined): View | undefined {
   const view = options?.snapshot?.view;
   assert(view === undefined || !view.isReleased, "a snapshot is read before it is released");
   return view;
+}
+
+function valueIn(version: FoundVersion | undefined): Bytes | undefined {
+  return version === undefined ? undefined : valueOfRecord(version.record);
 }
 
 function versionIn(

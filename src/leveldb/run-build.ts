@@ -22,6 +22,8 @@ export interface RunBuildOptions {
   readonly keysMax: number;
   readonly filesMax: number;
   readonly nextNumber: () => number;
+  /** Told of each file when it is complete. */
+  readonly built: (file: TableFile) => void;
   /** What the sources are called in an error. */
   readonly what: string;
 }
@@ -99,6 +101,7 @@ export class RunBuild {
     } finally {
       onDisk.close();
     }
+    this.#options.built(this.outputs.at(-1)!.file);
   }
 
   #end(): boolean {

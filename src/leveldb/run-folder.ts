@@ -99,6 +99,11 @@ export class RunFolder {
     return bytes;
   }
 
+  /** Opens a file that MANIFEST will name soon, unless the next one does not. */
+  prepare(file: TableFile): void {
+    this.#openTable(file);
+  }
+
   /** MANIFEST is this one now. Views that hold what it does not name keep it. */
   follow(manifest: Manifest): void {
     const present = new Map(filesOf(manifest).map((file) => [file.number, file]));

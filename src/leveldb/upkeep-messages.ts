@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../lib/error.ts";
-import type { Applied, Manifest } from "./manifest.ts";
+import type { Applied, Manifest, TableFile } from "./manifest.ts";
 import type { MemtableParts } from "./memtable.ts";
 
 /** How a store is kept, for the worker that does it. */
@@ -50,6 +50,8 @@ export interface UpkeepWork {
 
 /** What the worker tells its store. */
 export type UpkeepReport =
+  /** A file is complete that MANIFEST will name soon: whoever opens it now need not open many at once then. */
+  | { readonly kind: "built"; readonly file: TableFile }
   /** MANIFEST is this one, and all that it names is durable. `isFlush`: it holds the oldest sealed memtable. */
   | {
       readonly kind: "installed";

@@ -1,7 +1,7 @@
 import type { WorkerThread } from "../env/workers.ts";
 import { assert, unreachable } from "../lib/assert.ts";
 import { KvraftError } from "../lib/error.ts";
-import type { Applied } from "./manifest.ts";
+import type { Applied, TableFile } from "./manifest.ts";
 import type { Memtable } from "./memtable.ts";
 import type { RunFolder, StoreEnv } from "./run-folder.ts";
 import type { UpkeepOptions, UpkeepOrder, UpkeepReport, UpkeepWork } from "./upkeep-messages.ts";
@@ -153,6 +153,8 @@ export class UpkeepThread {
     switch (report.kind) {
       case "installed":
         return this.#installed(report);
+      case "built":
+        return this.#built(report.file);
       case "compacted":
         this.#isCompacting = false;
         return;
@@ -176,15 +178,25 @@ export class UpkeepThread {
     this.#work = work;
     this.#spaceRatio = spaceRatio;
     this.#mergeDebtBytes = mergeDebtBytes;
-    try {
-      this.runs.follow(manifest);
-    } catch (error) {
-      if (!(error instanceof KvraftError)) throw error;
-      return this.#fail(error);
-    }
-    if (!isFlush) return;
+    if (!this.#reading(() => this.runs.follow(manifest)) || !isFlush) return;
     this.#sealed.at(-1)!.memtable.done();
     this.#sealed = this.#sealed.slice(0, -1);
+  }
+
+  #built(file: TableFile): void {
+    if (this.#failure === undefined) this.#reading(() => this.runs.prepare(file));
+  }
+
+  /** Returns whether it went well: what cannot be opened is as bad as what cannot be written. */
+  #reading(open: () => void): boolean {
+    try {
+      open();
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#fail(error);
+      return false;
+    }
   }
 
   #fail(error: KvraftError): void {

@@ -26,6 +26,8 @@ const keysPerStepMax = 1_000_000;
 /** Garbage that is put up with: while much is written, and while nobody writes much. */
 const spaceRatioBusy = 1.5;
 const spaceRatioResting = 1.1;
+/** What merges read for each byte of a flush while there is too much garbage. */
+const mergedPerFlushed = 3;
 /** So many notes, or the estimate says nothing. */
 const notesMin = 16;
 
@@ -61,6 +63,10 @@ export class Upkeep implements WorkerService {
   #flush: { readonly flush: Flush; readonly build: RunBuild } | undefined;
   #step: MergeStep | undefined;
   #isResting = false;
+  /** Whether garbage takes more space than is put up with, in a store that is large enough to know. */
+  #isShortOfSpace = false;
+  /** Bytes that merges have to read before the next flush. */
+  #owedBytes = 0;
   /**
    * Whether a merge of everything was asked for, and waits for the merges under way; and the output of the one
    * that was.
@@ -95,7 +101,7 @@ export class Upkeep implements WorkerService {
     const beganMs = this.#env.monotonicMs();
     this.#guard(() => {
       if (this.#manifest === undefined) return;
-      if (this.#flush !== undefined || this.#flushes.length > 0) {
+      if (this.#flush !== undefined || (this.#flushes.length > 0 && !this.#owesMerging())) {
         this.#flushSome();
         this.#work.flushMs += this.#env.monotonicMs() - beganMs;
         pace = "busy";
@@ -172,6 +178,7 @@ export class Upkeep implements WorkerService {
     const { sequence, applied, historyFloor } = flush;
     const changed = { ...this.#known, sequence, applied, historyFloor };
     this.#install({ ...changed, runs: files.length === 0 ? runs : [run, ...runs] }, build, true);
+    if (this.#isShortOfSpace) this.#owedBytes += mergedPerFlushed * bytesOf(files);
   }
 
   #beginFlush(flush: Flush): { flush: Flush; build: RunBuild } {
@@ -187,12 +194,24 @@ export class Upkeep implements WorkerService {
       keysMax: Infinity,
       filesMax: Infinity,
       nextNumber: () => this.#nextNumber++,
+      built: (file) => this.#send({ kind: "built", file }),
       what: "a memtable",
     });
     return { flush, build };
   }
 
   // ---- merges ----
+
+  /**
+   * Whether a merge goes before a flush: when there is too much garbage, each flush has to be paid for. So writers
+   * wait, and the files never take many times the space of what is alive.
+   */
+  #owesMerging(): boolean {
+    if (this.#owedBytes <= 0) return false;
+    this.#step ??= this.#beginStep();
+    if (this.#step === undefined) this.#owedBytes = 0;
+    return this.#step !== undefined;
+  }
 
   /** Returns whether there was something to do. */
   #mergeSome(): boolean {
@@ -226,6 +245,7 @@ export class Upkeep implements WorkerService {
       keysMax: keysPerStepMax,
       filesMax: 1,
       nextNumber: () => this.#nextNumber++,
+      built: (file) => this.#send({ kind: "built", file }),
       what: `runs ${names.slice(0, 16).join(", ")}`,
     });
     return { merge, sources, build };
@@ -282,7 +302,10 @@ export class Upkeep implements WorkerService {
     }
     const merges = isDone ? this.#known.merges.filter((other) => other !== merge) : this.#known.merges;
     const inputs = runs.filter((run) => merge.inputs.includes(run.id)).flatMap((run) => run.parts);
-    this.#work.mergeReadBytes += Math.max(0, before - bytesOf(inputs.map(({ file }) => file)));
+    const readBytes = before - bytesOf(inputs.map(({ file }) => file));
+    this.#work.mergeReadBytes += readBytes;
+    // What was read of files that are still needed counts, too, or a step that ends none would pay nothing.
+    this.#owedBytes -= Math.max(readBytes, bytesOf(outputs.map(({ file }) => file)));
     this.#work.mergeWrittenBytes += bytesOf(outputs.map(({ file }) => file));
     if (isDone) this.#work.merges++;
     this.#install({ ...this.#known, runs, merges }, build, false);
@@ -362,6 +385,7 @@ export class Upkeep implements WorkerService {
     // A small store is not worth guessing about: at the worst each run holds what the largest one does.
     const largest = Math.max(1, ...this.#known.runs.map(bytesOfRun));
     this.#spaceRatio = notes < notesMin ? bytesOf(files) / largest : total / Math.max(live, 1);
+    this.#isShortOfSpace = notes >= notesMin && this.#spaceRatio > spaceRatioBusy;
   }
 
   #runsOf(ids: readonly number[]): RunState[] {
