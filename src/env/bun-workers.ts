@@ -35,6 +35,9 @@ const niceness = 5;
 /** The longest rest between two slices of work that does not hurry. */
 const restMsMax = 50;
 
+/** So much work, in ms, between two collections of garbage, each of which takes a few. */
+const collectEveryMs = 100;
+
 const endMessage = "end";
 
 /** A worker's last word, when its service has thrown. */
@@ -143,6 +146,7 @@ class Server {
   readonly #counters: Int32Array<SharedArrayBuffer>;
   readonly #service: WorkerService;
   #isEnded = false;
+  #uncollectedMs = 0;
 
   constructor(port: MessagePort, counters: Int32Array<SharedArrayBuffer>, make: MakeWorkerService) {
     this.#port = port;
@@ -169,6 +173,7 @@ class Server {
     const sent = Atomics.load(this.#counters, sentPlace);
     const pace = this.#service.work();
     const workedMs = performance.now() - beganMs;
+    this.#collect(workedMs);
     if (pace === "gentle") Atomics.wait(this.#counters, sentPlace, sent, Math.min(workedMs, restMsMax));
     let isTold = false;
     for (
@@ -180,6 +185,14 @@ class Server {
       this.#receive(next.message);
     }
     return isTold ? "busy" : pace;
+  }
+
+  /** What is read and written is garbage outside of the heap: the collector, left alone, lets it grow by hundreds of MB. */
+  #collect(workedMs: number): void {
+    this.#uncollectedMs += workedMs;
+    if (this.#uncollectedMs < collectEveryMs) return;
+    this.#uncollectedMs = 0;
+    Bun.gc(true);
   }
 
   #receive(message: unknown): void {
