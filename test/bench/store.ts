@@ -73,7 +73,8 @@ function notes(measured: readonly Round[]): string[] {
     found.push(`classic-level was left out, since it cannot be loaded: ${classicLevel.missing}`);
   if (sqlite !== undefined)
     found.push(
-      `SQLite: WAL, synchronous=${sqlite.synchronous}, 64 puts a transaction, checkpoints included` +
+      `SQLite: WAL, synchronous=${sqlite.synchronous}, 64 puts a transaction, checkpoints included (with ` +
+        `SQLITE_SYNCHRONOUS=NORMAL it syncs at checkpoints only, as kvraft's store does at flushes)` +
         (sqlite.preloaded === 0
           ? "."
           : `; only the last ${count(sqlite.puts)} puts were measured, into a table that ` +
