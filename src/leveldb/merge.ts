@@ -2,7 +2,7 @@
  * Merging sorted sources: of each key the newest version stays, and what reads of the past may see; what is dropped
  * lives on in the counts of what is kept. Logic over sources and a sink, without a thread or a disk of its own.
  */
-import { type Bytes, concatBytes } from "../lib/bytes.ts";
+import { type Bytes, concatBytes, copyRange } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
 import { headOf } from "./key-head.ts";
 import {
@@ -62,6 +62,8 @@ interface Version extends StoredRecord {
 /** One merge of sources, newest layer first, that goes on key by key. */
 export class Merge {
   readonly #rules: MergeRules;
+  /** For rows that are changed on the way: the sink copies what it takes. */
+  #scratch = new Uint8Array(1024);
   /** A binary heap: the smallest key first, and of one key the newest layer. */
   readonly #heap: Head[] = [];
 
@@ -122,10 +124,11 @@ export class Merge {
     if (!this.#rules.isBottom) return sink.add(bytes, keyStart, keyEnd, recordEnd, sequence);
     if (isTombstoneAt(bytes, keyEnd)) return;
     if (isCompleteAt(bytes, keyEnd)) return sink.add(bytes, keyStart, keyEnd, recordEnd, sequence);
-    const row = bytes.slice(keyStart, recordEnd);
-    const keyLength = keyEnd - keyStart;
-    completeInPlace(row, keyLength);
-    sink.add(row, 0, keyLength, row.length, sequence);
+    const length = recordEnd - keyStart;
+    if (length > this.#scratch.length) this.#scratch = new Uint8Array(2 * length);
+    copyRange(bytes, keyStart, recordEnd, this.#scratch, 0);
+    completeInPlace(this.#scratch, keyEnd - keyStart);
+    sink.add(this.#scratch, 0, keyEnd - keyStart, length, sequence);
   }
 
   #addVersions(sink: RowSink, key: Bytes, record: Bytes, sequence: number, layer: number): void {
