@@ -99,7 +99,7 @@ export class RunFolder {
     return bytes;
   }
 
-  /** Opens a file that MANIFEST will name soon, unless the next one does not. */
+  /** Opens a file that a MANIFEST to come will name. Not always the next one: a flush may come in between. */
   prepare(file: TableFile): void {
     this.#openTable(file);
   }
@@ -107,11 +107,14 @@ export class RunFolder {
   /** MANIFEST is this one now. Views that hold what it does not name keep it. */
   follow(manifest: Manifest): void {
     const present = new Map(filesOf(manifest).map((file) => [file.number, file]));
+    const before = filesOf(this.#manifest);
     for (const file of present.values()) if (!this.#open.has(file.number)) this.#openTable(file);
     this.#manifest = manifest;
     this.#runs = manifest.runs.map((state) => new Run(state, (number) => this.#tableOf(number)));
-    for (const [number, table] of [...this.#open]) {
-      if (present.has(number)) continue;
+    // What was only prepared stays: a later MANIFEST names it.
+    for (const { number } of before) {
+      const table = this.#open.get(number);
+      if (present.has(number) || table === undefined) continue;
       this.#open.delete(number);
       table.release();
     }
