@@ -28,8 +28,9 @@ const spaceRatioBusy = 1.5;
 const spaceRatioResting = 1.1;
 /** What merges read for each byte of a flush while there is too much garbage. */
 const mergedPerFlushed = 3;
-/** So many notes, or the estimate says nothing. */
+/** So many notes, or the estimate says nothing; and so many, or the store is too small for anybody to wait for its space. */
 const notesMin = 16;
+const notesToPayMin = 64;
 
 interface Flush {
   readonly parts: MemtableParts;
@@ -385,7 +386,7 @@ export class Upkeep implements WorkerService {
     // A small store is not worth guessing about: at the worst each run holds what the largest one does.
     const largest = Math.max(1, ...this.#known.runs.map(bytesOfRun));
     this.#spaceRatio = notes < notesMin ? bytesOf(files) / largest : total / Math.max(live, 1);
-    this.#isShortOfSpace = notes >= notesMin && this.#spaceRatio > spaceRatioBusy;
+    this.#isShortOfSpace = notes >= notesToPayMin && this.#spaceRatio > spaceRatioBusy;
   }
 
   #runsOf(ids: readonly number[]): RunState[] {
