@@ -218,6 +218,8 @@ export class LevelDB {
    * than they are stored, and what waits takes memory; or faster than runs are merged.
    */
   get pressure(): number {
+    // Addresses run out, however large it may be.
+    if (this.#memtable.isCrowded && !this.canSeal) return 1;
     const full = Math.max(1, this.#memtableBytesMax);
     const waiting = this.#memtable.bytes + this.#sealedBytes;
     const memory = (waiting / full - (1 + sealedMax / 2)) / (sealedMax / 2);

@@ -228,6 +228,8 @@ export class Driver {
     const { clock, store } = this.#options;
     let untilMs = 0;
     for (;;) {
+      // Before it is asked how much may be applied: what is not sealed can be why that is nothing.
+      if (store.isFull && store.canSeal) this.#sealStore();
       const bytesMax = this.#applyBytesMax();
       const entries = bytesMax === 0 ? [] : this.#raft.takeCommitted(bytesMax);
       if (entries.length === 0) return true;

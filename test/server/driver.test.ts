@@ -379,6 +379,33 @@ test("entries are applied ever slower while the store's worker does not come alo
   expect(bench.failure).toBeUndefined();
 });
 
+test("values that are larger than the memory of the store stop nobody for ever: what is not sealed is sealed", () => {
+  const bench = new Bench(3, new CrashDisk(), 20_000);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.take();
+  bench.isWorkerHeld = true;
+  const events: string[] = [];
+  const tick = (): void => {
+    bench.run(10);
+    bench.acknowledge();
+    events.push(...bench.take());
+  };
+  // Two memtables wait, just full; then a value comes that alone makes the store ask for no more.
+  const sizes = [20_000, 20_000, 100_000, 10];
+  for (const [at, size] of sizes.entries()) {
+    bench.driver.start(put(`k${at}`, size));
+    for (let ticks = 0; ticks < 5; ticks++) tick();
+  }
+  expect(bench.store.pressure).toBe(1);
+  bench.releaseWorker();
+  for (let ticks = 0; ticks < 100; ticks++) tick();
+  expect(bench.store.pressure).toBeLessThan(1);
+  expect(events).toEqual(sizes.map((_, at) => `applied ${at + 2} OK`));
+});
+
 test("a read whose index is not applied yet waits as long as applying does, and is answered then", () => {
   const bench = new Bench(3, new CrashDisk(), 100_000);
   bench.lead();
