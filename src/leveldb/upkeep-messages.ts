@@ -48,6 +48,17 @@ export interface UpkeepWork {
   readonly mergeWrittenBytes: number;
 }
 
+/** What it begins with. */
+export const noWork: UpkeepWork = {
+  flushes: 0,
+  merges: 0,
+  flushMs: 0,
+  mergeMs: 0,
+  flushedBytes: 0,
+  mergeReadBytes: 0,
+  mergeWrittenBytes: 0,
+};
+
 /** What the worker tells its store. */
 export type UpkeepReport =
   /** A file is complete that MANIFEST will name soon: whoever opens it now need not open many at once then. */

@@ -4,7 +4,13 @@ import { KvraftError } from "../lib/error.ts";
 import type { Applied, TableFile } from "./manifest.ts";
 import type { Memtable } from "./memtable.ts";
 import type { RunFolder, StoreEnv } from "./run-folder.ts";
-import type { UpkeepOptions, UpkeepOrder, UpkeepReport, UpkeepWork } from "./upkeep-messages.ts";
+import {
+  noWork,
+  type UpkeepOptions,
+  type UpkeepOrder,
+  type UpkeepReport,
+  type UpkeepWork,
+} from "./upkeep-messages.ts";
 
 /** A memtable that nobody writes to any more, and the state that the store had when it was sealed. */
 export interface Sealed {
@@ -21,16 +27,6 @@ export interface UpkeepThreadOptions extends UpkeepOptions {
   /** Told once, in a turn of its own, when nothing more can be made durable. */
   readonly failed: (error: KvraftError) => void;
 }
-
-const noWork: UpkeepWork = {
-  flushes: 0,
-  merges: 0,
-  flushMs: 0,
-  mergeMs: 0,
-  flushedBytes: 0,
-  mergeReadBytes: 0,
-  mergeWrittenBytes: 0,
-};
 
 /**
  * The store's side of its worker, which is started when there is something to do: sealed memtables go there, oldest

@@ -19,7 +19,7 @@ import { pickMerge } from "./merge-policy.ts";
 import { MemtableSource, RunSource } from "./row-source.ts";
 import { RunBuild } from "./run-build.ts";
 import { Table } from "./table.ts";
-import type { UpkeepOptions, UpkeepOrder, UpkeepReport } from "./upkeep-messages.ts";
+import { noWork, type UpkeepOptions, type UpkeepOrder, type UpkeepReport } from "./upkeep-messages.ts";
 
 /** Keys that a step of a merge moves at the most, also when nothing of them is left. */
 const keysPerStepMax = 1_000_000;
@@ -76,15 +76,7 @@ export class Upkeep implements WorkerService {
   #compaction: number | undefined;
   #spaceRatio = 1;
   #hasFailed = false;
-  #work = {
-    flushes: 0,
-    merges: 0,
-    flushMs: 0,
-    mergeMs: 0,
-    flushedBytes: 0,
-    mergeReadBytes: 0,
-    mergeWrittenBytes: 0,
-  };
+  readonly #work = { ...noWork };
 
   constructor(env: WorkerEnv, send: (report: UpkeepReport) => void) {
     this.#env = env;

@@ -8,6 +8,7 @@ import { EntryMemory } from "../../src/leveldb/memtable-entry.ts";
 import { valueOfRecord } from "../../src/leveldb/record.ts";
 import { MemtableSource } from "../../src/leveldb/row-source.ts";
 import { type Bytes, compareBytes, equalBytes, toHex } from "../../src/lib/bytes.ts";
+import { moveCursor } from "./cursor-walk.ts";
 import { randomKey } from "./random-keys.ts";
 import { eachSeed } from "./seed.ts";
 
@@ -126,7 +127,7 @@ test("cursors go over what they see in any direction while the memtable grows", 
     for (let step = 0; step < 150; step++) {
       if (prng.chance(1, 4)) grow(prng, twin, 1);
       const target = prng.chance(1, 2) ? prng.pick(twin.written).key : keyOf();
-      place = move(cursor, cursor.isValid ? prng.int(0, 14) : prng.int(0, 4), target, place, visible);
+      place = moveCursor(cursor, cursor.isValid ? prng.int(0, 14) : prng.int(0, 4), target, place, visible);
       const expected = visible[place];
       const where = `SEED=${seed} step ${step}`;
       expect(cursor.isValid, where).toBe(expected !== undefined);
@@ -167,34 +168,4 @@ function flushed(memtable: Memtable): { key: Bytes; sequence: number }[] {
   for (; source.isValid; source.advance())
     rows.push({ key: source.bytes.slice(source.keyStart, source.keyEnd), sequence: source.sequence });
   return rows;
-}
-
-/** Moves the cursor, and returns where it should be then. */
-function move(
-  cursor: MemtableCursor,
-  choice: number,
-  target: Bytes,
-  place: number,
-  visible: readonly Written[],
-): number {
-  switch (choice) {
-    case 0:
-      cursor.seekToFirst();
-      return 0;
-    case 1:
-      cursor.seekToLast();
-      return visible.length - 1;
-    case 2:
-      cursor.seek(target);
-      return visible.findIndex(({ key }) => compareBytes(key, target) >= 0);
-    case 3:
-      cursor.seekAfter(target);
-      return visible.findIndex(({ key }) => compareBytes(key, target) > 0);
-    case 4:
-      cursor.seekBefore(target);
-      return visible.findLastIndex(({ key }) => compareBytes(key, target) < 0);
-  }
-  if (choice < 10) cursor.next();
-  else cursor.prev();
-  return choice < 10 ? place + 1 : place - 1;
 }

@@ -7,6 +7,7 @@ import { RunSource } from "../../src/leveldb/row-source.ts";
 import type { Run } from "../../src/leveldb/run.ts";
 import { RunCursor } from "../../src/leveldb/run-cursor.ts";
 import { type Bytes, compareBytes, equalBytes, toHex } from "../../src/lib/bytes.ts";
+import { moveCursor } from "./cursor-walk.ts";
 import { randomKey } from "./random-keys.ts";
 import { randomRows } from "./random-rows.ts";
 import { type Row, RunFiles } from "./rows.ts";
@@ -54,7 +55,7 @@ test("every key once, in the version of its sequence number, in any direction, w
     for (let step = 0; step < 120; step++) {
       const target = prng.chance(1, 2) ? prng.pick(keys) : randomKey(prng);
       const choice = cursor.isValid ? prng.int(0, 14) : prng.int(0, 4);
-      place = move(cursor, choice, target, place, visible);
+      place = moveCursor(cursor, choice, target, place, visible);
       const where = `SEED=${seed} step ${step}, choice ${choice}, ${toHex(target)}`;
       const expected = visible[place];
       expect(cursor.isValid, where).toBe(expected !== undefined);
@@ -114,27 +115,3 @@ test("a merge reads the same rows, all versions of them, and has one file open a
     expect(files.tables.openCount).toBe(openBefore);
   });
 });
-
-/** Moves the cursor, and returns where it should be then. */
-function move(cursor: RunCursor, choice: number, target: Bytes, place: number, rows: readonly Row[]): number {
-  switch (choice) {
-    case 0:
-      cursor.seekToFirst();
-      return 0;
-    case 1:
-      cursor.seekToLast();
-      return rows.length - 1;
-    case 2:
-      cursor.seek(target);
-      return rows.findIndex(({ key }) => compareBytes(key, target) >= 0);
-    case 3:
-      cursor.seekAfter(target);
-      return rows.findIndex(({ key }) => compareBytes(key, target) > 0);
-    case 4:
-      cursor.seekBefore(target);
-      return rows.findLastIndex(({ key }) => compareBytes(key, target) < 0);
-  }
-  if (choice < 10) cursor.next();
-  else cursor.prev();
-  return choice < 10 ? place + 1 : place - 1;
-}

@@ -162,6 +162,18 @@ function put(key: string, bytes = 0): Bytes {
   return writer.take();
 }
 
+/** A leader of three that serves, and whose store's worker does nothing until it is released. */
+function leaderWithHeldWorker(memtableBytesMax: number): Bench {
+  const bench = new Bench(3, new CrashDisk(), memtableBytesMax);
+  bench.lead();
+  bench.run(5);
+  bench.acknowledge();
+  bench.run(5);
+  bench.take();
+  bench.isWorkerHeld = true;
+  return bench;
+}
+
 test("a leader that is not done with its first entry is not ready: older commits may be missing", () => {
   const bench = new Bench(3);
   bench.lead();
@@ -329,13 +341,7 @@ test("a full memory is sealed and flushed by the worker while entries are applie
 test("entries are applied ever slower while the store's worker does not come along, then not at all, and nothing is lost", () => {
   const entryBytes = 64 * 1024;
   const count = 240;
-  const bench = new Bench(3, new CrashDisk(), 4 << 20);
-  bench.lead();
-  bench.run(5);
-  bench.acknowledge();
-  bench.run(5);
-  bench.take();
-  bench.isWorkerHeld = true;
+  const bench = leaderWithHeldWorker(4 << 20);
   const { term } = bench.raft;
   // From here on a tick comes at the beginning of each ten milliseconds.
   while (bench.clock.monotonicMs() % 10 !== 9) bench.run(1);
@@ -380,13 +386,7 @@ test("entries are applied ever slower while the store's worker does not come alo
 });
 
 test("values that are larger than the memory of the store stop nobody for ever: what is not sealed is sealed", () => {
-  const bench = new Bench(3, new CrashDisk(), 20_000);
-  bench.lead();
-  bench.run(5);
-  bench.acknowledge();
-  bench.run(5);
-  bench.take();
-  bench.isWorkerHeld = true;
+  const bench = leaderWithHeldWorker(20_000);
   const events: string[] = [];
   const tick = (): void => {
     bench.run(10);
@@ -407,13 +407,7 @@ test("values that are larger than the memory of the store stop nobody for ever: 
 });
 
 test("a read whose index is not applied yet waits as long as applying does, and is answered then", () => {
-  const bench = new Bench(3, new CrashDisk(), 100_000);
-  bench.lead();
-  bench.run(5);
-  bench.acknowledge();
-  bench.run(5);
-  bench.take();
-  bench.isWorkerHeld = true;
+  const bench = leaderWithHeldWorker(100_000);
   for (let at = 0; at < 12; at++) bench.driver.start(put(`k${at}`, 50_000));
   for (let round = 0; round < 10; round++) {
     bench.run(10);
