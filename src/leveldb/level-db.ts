@@ -232,7 +232,7 @@ export class LevelDB {
     this.#checkOpen();
     if (options !== undefined) return valueIn(this.#versions(key, options).next().value);
     const address = this.#memtable.find(key);
-    if (address !== -1) return this.#memtable.value(address);
+    if (address !== -1) return this.#memtable.memory.value(address);
     return valueIn(this.#findBelow(key));
   }
 

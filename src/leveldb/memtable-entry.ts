@@ -5,10 +5,10 @@
  *
  * Key and record stand side by side, as they do in a run. The stamp counts the memtable's writes.
  */
-import type { Bytes } from "../lib/bytes.ts";
+import { type Bytes, copyRange } from "../lib/bytes.ts";
 import { offsetBits, offsetMask } from "./arena.ts";
 import { headOf } from "./key-head.ts";
-import { isTombstoneAt } from "./record.ts";
+import { isTombstoneAt, valueStart } from "./record.ts";
 
 export const entryHeaderBytes = 20;
 const twoTo32 = 0x1_0000_0000;
@@ -50,6 +50,20 @@ export class EntryMemory {
     const at = (address & offsetMask) >>> 2;
     const start = (address & offsetMask) + entryHeaderBytes + words[at]!;
     return this.chunks[address >>> offsetBits]!.subarray(start, start + words[at + 1]!);
+  }
+
+  /** A copy of the value; undefined for a deletion. No view is made on the way. */
+  value(address: number): Bytes | undefined {
+    const words = this.words[address >>> offsetBits]!;
+    const at = (address & offsetMask) >>> 2;
+    const chunk = this.chunks[address >>> offsetBits]!;
+    const recordAt = (address & offsetMask) + entryHeaderBytes + words[at]!;
+    if (isTombstoneAt(chunk, recordAt)) return undefined;
+    const start = valueStart(chunk, recordAt);
+    const end = recordAt + words[at + 1]!;
+    const value = new Uint8Array(end - start);
+    copyRange(chunk, start, end, value, 0);
+    return value;
   }
 
   /** Compares the keys from their byte `from` on, up to which they are equal. */

@@ -25,7 +25,7 @@ interface Leaf {
   readonly high: Uint32Array;
   readonly low: Uint32Array;
   readonly addresses: Uint32Array;
-  /** The first eight bytes of the first key. */
+  /** The head of the first key, behind what the first keys of all leaves but the first one share. */
   firstHigh: number;
   firstLow: number;
   readonly slab: number;
@@ -44,6 +44,8 @@ export class MemtableIndex {
   readonly #memory: EntryMemory;
   readonly #slabs: SharedArrayBuffer[] = [];
   readonly #leaves: Leaf[] = [];
+  /** How many leading bytes the first keys of all leaves but the first one share: that one's is never compared. */
+  #shared = Infinity;
   #slabUsed = 0;
   #slabLeaves = 0;
   /** What `seek` has found: kept here, so that a put makes no garbage. */
@@ -190,17 +192,21 @@ export class MemtableIndex {
 
   /** The last leaf whose first entry comes before what is sought; the first when none does. */
   #leafOf(key: Bytes, stamp: number, sequence: number): number {
-    const high = headOf(key, 0, key.length);
-    const low = headOf(key, 4, key.length);
     let first = 0;
     let last = this.#leaves.length - 1;
+    if (last === 0) return 0;
+    const shared = this.#shared;
+    const order = shared === 0 ? 0 : this.#memory.compareStart(this.#leaves[1]!.addresses[0]!, key, shared);
+    if (order !== 0) return order < 0 ? last : 0;
+    const high = headOf(key, shared, key.length);
+    const low = headOf(key, shared + 4, key.length);
     while (first < last) {
       const middle = (first + last + 1) >>> 1;
       const leaf = this.#leaves[middle]!;
       const difference = leaf.firstHigh - high || leaf.firstLow - low;
       const address = leaf.addresses[0]!;
       const isBefore =
-        difference === 0 ? this.#isBefore(address, key, headBytes, stamp, sequence) : difference < 0;
+        difference === 0 ? this.#isBefore(address, key, shared + headBytes, stamp, sequence) : difference < 0;
       if (isBefore) first = middle;
       else last = middle - 1;
     }
@@ -226,9 +232,22 @@ export class MemtableIndex {
     }
   }
 
+  /** The leaf has another first key than before. */
   #noteFirst(leaf: Leaf): void {
-    leaf.firstHigh = this.#memory.head(leaf.addresses[0]!, 0);
-    leaf.firstLow = this.#memory.head(leaf.addresses[0]!, 4);
+    if (leaf === this.#leaves[0]) return;
+    const key = this.#memory.key(leaf.addresses[0]!);
+    const other = this.#leaves[1] === leaf ? this.#leaves[2] : this.#leaves[1];
+    const shared =
+      other === undefined ? key.length : this.#memory.sharedWith(other.addresses[0]!, key, this.#shared);
+    if (shared < this.#shared) {
+      this.#shared = shared;
+      for (let at = 1; at < this.#leaves.length; at++) this.#setFirst(this.#leaves[at]!);
+    } else this.#setFirst(leaf);
+  }
+
+  #setFirst(leaf: Leaf): void {
+    leaf.firstHigh = this.#memory.head(leaf.addresses[0]!, this.#shared);
+    leaf.firstLow = this.#memory.head(leaf.addresses[0]!, this.#shared + 4);
   }
 
   /** Halves a full leaf, and returns the half in which the place that was found now is. */
@@ -242,8 +261,8 @@ export class MemtableIndex {
       const [first, last] = [each.addresses[0]!, each.addresses[each.count - 1]!];
       this.#share(each, this.#memory.sharedWith(first, this.#memory.key(last), Infinity));
     }
-    this.#noteFirst(added);
     this.#leaves.splice(this.#leaf + 1, 0, added);
+    this.#noteFirst(added);
     if (this.#place <= half) return leaf;
     this.#leaf++;
     this.#place -= half;

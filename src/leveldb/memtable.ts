@@ -15,7 +15,6 @@ import {
   putHeaderBytes,
   type StoredRecord,
   tombstoneRecord,
-  valueOfRecord,
   writePutHeader,
 } from "./record.ts";
 
@@ -105,11 +104,6 @@ export class Memtable {
   /** A copy of the record at an address: the memory is used again one day. */
   record(address: number): Bytes {
     return this.memory.record(address).slice();
-  }
-
-  /** A copy of the value at an address; undefined for a deletion. */
-  value(address: number): Bytes | undefined {
-    return valueOfRecord(this.memory.record(address))?.slice();
   }
 
   /** Pins the present state for a view: its versions stay until `unpin` of the stamp that is returned. */

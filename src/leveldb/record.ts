@@ -119,16 +119,23 @@ export function isCompleteAt(bytes: Bytes, offset: number): boolean {
 export function valueOfRecord(bytes: Bytes): Bytes | undefined {
   const flags = flagsOf(bytes);
   if ((flags & tombstoneFlag) !== 0) return undefined;
+  const start = valueStart(bytes, 0);
+  if (start > bytes.length) throw new DecodeError("a record ends inside its header");
+  return bytes.subarray(start);
+}
+
+/** Where the value begins in a record that lies at `offset`, was checked, and is no tombstone. */
+export function valueStart(bytes: Bytes, offset: number): number {
+  const flags = bytes[offset + 1]!;
   let fields = 2;
   if ((flags & leaseFlag) !== 0) fields++;
   if ((flags & expiryFlag) !== 0) fields++;
-  let offset = headerBytes;
+  let at = offset + headerBytes;
   for (; fields > 0; fields--) {
-    while (bytes[offset]! >= 0x80) offset++;
-    offset++;
+    while (bytes[at]! >= 0x80) at++;
+    at++;
   }
-  if (offset > bytes.length) throw new DecodeError("a record ends inside its header");
-  return bytes.subarray(offset);
+  return at;
 }
 
 /** Declares the counts of the encoded record at `offset` absolute. */
