@@ -211,7 +211,9 @@ function sqliteFailure(action: string, path: string, error: SQLiteError): Kvraft
     error.errno === sqliteShortRead;
   if (action !== "build" && isDamage)
     return new KvraftError("CORRUPTION", damaged(action, path, error.message), cause);
-  return new KvraftError("IO_ERROR", `Cannot ${action} run "${path}": ${error.message}`, cause);
+  // The message is the same for all that may go wrong with a file; the code says whether it was a write, a read or else.
+  const what = `${error.message} (${error.code ?? error.errno})`;
+  return new KvraftError("IO_ERROR", `Cannot ${action} run "${path}": ${what}`, cause);
 }
 
 function damaged(action: string, path: string, what: string): string {

@@ -3,6 +3,8 @@ import type { KVClient } from "../../src/client/kv-client.ts";
 import type { Cluster } from "../e2e/cluster.ts";
 import { track } from "../e2e/processes.ts";
 
+/** What a node says last that may write no more: of its own files, or by SQLite, which keeps the system's reason to itself. */
+const saysFull = /Cannot .*(too large|EFBIG|SQLITE_IOERR_WRITE)/i;
 /** A file may grow no further than this on a disk that is full: less than any segment of the log, enough for a last word. */
 const fullDiskFileBytes = 4096;
 
@@ -76,7 +78,7 @@ export class Nodes {
       if (server.isRunning || this.#down.has(index)) continue;
       const log = server.log.trimEnd();
       const lastLine = log.slice(log.lastIndexOf("\n") + 1);
-      if (!this.#fullDisks.has(index) || !/Cannot .*(too large|EFBIG)/i.test(lastLine))
+      if (!this.#fullDisks.has(index) || !saysFull.test(lastLine))
         throw new Error(
           `Node ${index + 1} ended, and no fault had ended it. Its last words:\n${log.slice(-3000)}`,
         );
