@@ -17,6 +17,9 @@ import { StoredSegment } from "./stored-segment.ts";
 /** What a segment that begins with the next group has to say about the log before it. */
 export type SegmentStart = Pick<SegmentHeader, "firstIndex" | "previousTerm" | "hardState">;
 
+/** When a group goes into a new segment: when the newest one is full, in any case, or as the first of a log anew. */
+export type Beginning = "when-full" | "now" | "anew";
+
 /** Where a group was written. */
 export interface GroupPlace {
   readonly segment: StoredSegment;
@@ -78,14 +81,16 @@ export class LogWriter {
   }
 
   /**
-   * Writes the group that was started, beside the event loop. It goes into a new segment when `mustBegin` or when the
-   * newest one is full. `done` runs once it is durable, never after `close`.
+   * Writes the group that was started, beside the event loop. `done` runs once it is durable, never after `close`. From
+   * then on nothing before it counts when it begins the log anew; until then a crash leaves the log as it was.
    */
-  append(start: SegmentStart, mustBegin: boolean, done: GroupDone): void {
+  append(start: SegmentStart, beginning: Beginning, done: GroupDone): void {
     assert(this.#appender !== undefined && this.#segment !== undefined, "a log begins with a segment");
     const bytes = this.#writer.length - segmentHeaderBytes;
-    if (mustBegin || this.#appender.position + bytes > this.#options.segmentBytesMax) {
-      const header = this.#nextHeader(start, this.#number, this.#link);
+    const isFull = this.#appender.position + bytes > this.#options.segmentBytesMax;
+    if (isFull || beginning !== "when-full") {
+      const isAnew = beginning === "anew";
+      const header = this.#nextHeader(start, isAnew ? 0 : this.#number, isAnew ? 0 : this.#link);
       this.#appendSegment(header, this.#seal(header), done);
     } else {
       this.#appendGroup(this.#segment, this.#appender, done);
@@ -109,6 +114,11 @@ export class LogWriter {
       file.close();
     }
     return this.#publish(header, bytes.length);
+  }
+
+  /** As `begin`, for the first group of a log anew: it follows none. */
+  beginAnew(start: SegmentStart): GroupPlace {
+    return this.begin(start, this.#number, 0, 0);
   }
 
   /** Nothing is called afterwards. */

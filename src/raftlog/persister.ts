@@ -1,11 +1,12 @@
 import type { Disk } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
-import type { Entry, HardState, Index, LogView, Term } from "../raft/types.ts";
+import type { Entry, EntryId, HardState, Index, LogView, Term } from "../raft/types.ts";
+import { type Keep, mayDropFirst } from "./compaction.ts";
 import { EntryTail } from "./entry-tail.ts";
 import { groupHeaderBytes, groupSeed } from "./group.ts";
 import { LogMap } from "./log-map.ts";
-import { type GroupPlace, LogWriter, type SegmentStart } from "./log-writer.ts";
+import { type Beginning, type GroupPlace, LogWriter, type SegmentStart } from "./log-writer.ts";
 import { defaultLogOptions, type LogOptions, type LogOwner } from "./options.ts";
 import {
   entryDataBytesMax,
@@ -15,13 +16,19 @@ import {
   writeHardState,
 } from "./records.ts";
 import { type RecoveredLog, recoverLog } from "./recovery.ts";
-import { isUnfinishedName } from "./segment.ts";
+import { isStartOfLog, isUnfinishedName } from "./segment.ts";
 import { SegmentFiles } from "./segment-files.ts";
+import type { StoredSegment } from "./stored-segment.ts";
 
 export interface SavedState {
   /** Undefined when it has not changed since the last save. */
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
+  /**
+   * The log begins anew after this entry, because the state up to it came as a snapshot: all that is in the log is
+   * dropped, and `entries` follow this one. Term and vote stay; the commit is at least this entry's index afterwards.
+   */
+  readonly start?: EntryId | undefined;
 }
 
 type Done = (error?: Error) => void;
@@ -44,6 +51,7 @@ const noState: HardState = { term: 0, vote: undefined, commit: 0 };
  * One save at a time, and one owner: whoever opens the folder holds its lock.
  */
 export class Persister implements LogView {
+  readonly #folder: string;
   readonly #options: LogOptions;
   readonly #map: LogMap;
   readonly #tail: EntryTail;
@@ -88,6 +96,7 @@ export class Persister implements LogView {
     options: LogOptions,
     recovered: RecoveredLog | undefined,
   ) {
+    this.#folder = folder;
     this.#options = options;
     this.#map = recovered?.map ?? new LogMap();
     this.#tail = new EntryTail(options.tailBytesMax);
@@ -96,7 +105,7 @@ export class Persister implements LogView {
     this.#hardState = recovered?.hardState ?? noState;
     this.#hardStateWritten = this.#hardState;
     if (recovered === undefined) this.#beginLog();
-    else this.#repeatLastGroup(disk, folder, recovered);
+    else this.#repeatLastGroup(disk, recovered);
   }
 
   get firstIndex(): Index {
@@ -112,6 +121,11 @@ export class Persister implements LogView {
     let bytes = 0;
     for (const segment of this.#map.segments) bytes += segment.fileBytes;
     return bytes;
+  }
+
+  /** The indexes of the configurations in [firstIndex, lastIndex], ascending; changes with the log. */
+  get configurations(): readonly Index[] {
+    return this.#map.configurations;
   }
 
   term(index: Index): Term | undefined {
@@ -147,7 +161,8 @@ export class Persister implements LogView {
   /**
    * Appends to the log and syncs it, beside the event loop. The entries start at most one after `lastIndex` and replace
    * everything from their first index on; the log shows them just before `done` runs, not earlier. One save at a
-   * time; the entries are kept and must not change.
+   * time; the entries are kept and must not change. With a `start` the log begins anew: a crash leaves the log as it
+   * was or the new one (to one of its entries), never parts of both.
    *
    * After an error nothing is known about the file (a second sync does not repeat what the first one failed to do), so
    * the log is dead, and every later save reports the same error. `done` runs after this returned, but for an error.
@@ -155,13 +170,48 @@ export class Persister implements LogView {
   saveRaftState(state: SavedState, done: Done): void {
     assert(!this.#isClosed, "a log is not written after it was closed");
     assert(this.#save === undefined, "one save at a time");
-    this.#checkEntries(state.entries);
+    this.#checkEntries(state);
     if (this.#dead !== undefined) {
       done(this.#dead);
       return;
     }
-    this.#save = { hardState: state.hardState, entries: state.entries, done, parts: [], written: 0 };
+    const { entries, start } = state;
+    const hardState = start === undefined ? state.hardState : this.#stateAnew(start, state.hardState);
+    this.#save = { hardState, entries, start, done, parts: [], written: 0 };
     this.#writePart(this.#save);
+  }
+
+  /** The same as a save with a `start` and nothing else, but durable when it returns: for the time of opening. */
+  restartSync(start: EntryId): void {
+    assert(!this.#isClosed && this.#dead === undefined, "a log is not written after it ended");
+    assert(this.#save === undefined, "one save at a time");
+    const hardState = this.#stateAnew(start, undefined);
+    try {
+      writeHardState(this.#writer.startGroup(), hardState);
+      const replaced = this.#showGroup(this.#writer.beginAnew(this.#startAfter(start)));
+      this.#hardState = this.#hardStateWritten = hardState;
+      this.#remove(replaced);
+    } catch (error) {
+      this.#die(error as Error);
+      throw error;
+    }
+  }
+
+  /**
+   * Drops the oldest segment when it is not needed: one file at most, because that takes its time on the event loop.
+   * Returns whether another call would drop another. A save may be under way. When the disk fails the log is dead, as
+   * after a write that failed.
+   */
+  compact(keep: Keep): boolean {
+    assert(!this.#isClosed, "a log is not written after it was closed");
+    if (!this.#mayCompact(keep)) return false;
+    const dropped = this.#map.dropFirst();
+    try {
+      this.#remove([dropped]);
+    } catch (error) {
+      this.#die(error as Error);
+    }
+    return this.#mayCompact(keep);
   }
 
   /** Gives the files back. A save under way is abandoned: it may be there later or not, and its `done` never runs. */
@@ -184,7 +234,7 @@ export class Persister implements LogView {
    * failed. Of the groups before it the last one is proof that they were synced; it gets a durable copy in a new segment,
    * which says that it follows the group before, so that the original counts no more.
    */
-  #repeatLastGroup(disk: Disk, folder: string, recovered: RecoveredLog): void {
+  #repeatLastGroup(disk: Disk, recovered: RecoveredLog): void {
     const { last, obsoletePaths } = recovered;
     const payload = readPayload(disk, last.path, last.offset + groupHeaderBytes, last.payloadBytes);
     const start: SegmentStart = {
@@ -193,29 +243,35 @@ export class Persister implements LogView {
       hardState: last.hardStateBefore,
     };
     this.#writer.startGroup().raw(payload);
-    this.#showGroup(this.#writer.begin(start, last.number, last.afterGroup, last.link));
+    const replaced = this.#showGroup(this.#writer.begin(start, last.number, last.afterGroup, last.link));
     const records = new RecordReader(payload);
-    while (records.next()) this.#map.append(records.index, records.term);
-    this.#removeObsolete(disk, folder, last.afterGroup, obsoletePaths);
+    while (records.next()) this.#map.append(records);
+    // Segments whose groups were all replaced, so that restarts do not pile up files.
+    this.#files.remove(this.#folder, [...replaced.map(({ path }) => path), ...obsoletePaths]);
   }
 
-  /** Removes the segments whose groups were all replaced, so that restarts do not pile up files. */
-  #removeObsolete(disk: Disk, folder: string, afterGroup: number, obsoletePaths: readonly string[]): void {
-    const newest = this.#map.segments.length - 1;
-    const repeated = this.#map.segments.filter(
-      (one, at) => at < newest && one.header.firstGroup > afterGroup,
+  #remove(segments: readonly StoredSegment[]): void {
+    this.#files.remove(
+      this.#folder,
+      segments.map(({ path }) => path),
     );
-    for (const segment of repeated) this.#map.forget(segment);
-    const paths = [...repeated.map((segment) => segment.path), ...obsoletePaths];
-    for (const path of paths) disk.remove(path);
-    if (paths.length > 0) disk.syncFolder(folder);
   }
 
-  #checkEntries(entries: readonly Entry[]): void {
+  /** What a save under way replaces is not dropped: the log would begin again with what is replaced. */
+  #mayCompact(keep: Keep): boolean {
+    if (this.#dead !== undefined) return false;
+    const savedFrom = this.#save?.entries[0]?.index ?? Number.POSITIVE_INFINITY;
+    return mayDropFirst(this.#map, { ...keep, upTo: Math.min(keep.upTo, savedFrom - 1) });
+  }
+
+  #checkEntries({ entries, start }: SavedState): void {
     if (entries.length === 0) return;
     let index = entries[0]!.index;
-    assert(index >= this.firstIndex, "entries that were dropped from the log are not replaced");
-    assert(index <= this.lastIndex + 1, "entries follow the log without a gap");
+    if (start !== undefined) assert(index === start.index + 1, "entries follow the start of the log");
+    else {
+      assert(index >= this.firstIndex, "entries that were dropped from the log are not replaced");
+      assert(index <= this.lastIndex + 1, "entries follow the log without a gap");
+    }
     for (const entry of entries) {
       assert(entry.index === index++, "entries follow each other without a gap");
       assert(entry.data.length <= entryDataBytesMax, "an entry fits into one group");
@@ -234,10 +290,16 @@ export class Persister implements LogView {
       this.#hardStateWritten = state;
     }
     for (let at = written; at < entriesEnd; at++) writeEntry(writer, entries[at]!);
-    const isReplacement = written === 0 && start.firstIndex <= this.lastIndex;
-    this.#writer.append(start, isReplacement, (error, place) =>
+    this.#writer.append(start, this.#beginningOf(save), (error, place) =>
       this.#partDone(save, entriesEnd, error, place),
     );
+  }
+
+  #beginningOf({ start, entries, written }: Save): Beginning {
+    if (written > 0) return "when-full";
+    if (start !== undefined) return "anew";
+    const isReplacement = entries.length > 0 && entries[0]!.index <= this.lastIndex;
+    return isReplacement ? "now" : "when-full";
   }
 
   /** As many entries as a group may take, but at least one. */
@@ -255,10 +317,22 @@ export class Persister implements LogView {
 
   /** What a segment says that begins with the next group of this save. */
   #startOf(save: Save): SegmentStart {
-    const { entries, written } = save;
+    const { entries, written, start } = save;
+    if (written === 0 && start !== undefined) return this.#startAfter(start);
     const firstIndex = entries[written]?.index ?? this.lastIndex + 1;
     const previousTerm = written > 0 ? entries[written - 1]!.term : this.#map.term(firstIndex - 1)!;
     return { firstIndex, previousTerm, hardState: this.#hardStateWritten };
+  }
+
+  #startAfter({ index, term }: EntryId): SegmentStart {
+    return { firstIndex: index + 1, previousTerm: term, hardState: this.#hardStateWritten };
+  }
+
+  /** The hard state of a log that begins anew: as it was, or as the save says, and decided up to the snapshot. */
+  #stateAnew({ index }: EntryId, hardState: HardState | undefined): HardState {
+    assert(index >= this.#hardState.commit, "a log does not begin anew before what was decided");
+    const { term, vote, commit } = hardState ?? this.#hardState;
+    return { term, vote, commit: Math.max(commit, index) };
   }
 
   #partDone(save: Save, entriesEnd: number, error: Error | undefined, place: GroupPlace | undefined): void {
@@ -275,26 +349,37 @@ export class Persister implements LogView {
 
   #finish(save: Save): void {
     this.#save = undefined;
+    const replaced: StoredSegment[] = [];
     let at = 0;
     for (const part of save.parts) {
-      this.#showGroup(part.place);
+      replaced.push(...this.#showGroup(part.place));
       for (; at < part.entriesEnd; at++) {
         const entry = save.entries[at]!;
-        this.#map.append(entry.index, entry.term);
+        this.#map.append(entry);
         this.#tail.push(entry);
       }
     }
     this.#hardState = this.#hardStateWritten;
-    save.done();
+    try {
+      this.#remove(replaced);
+    } catch (error) {
+      this.#die(error as Error);
+    }
+    save.done(this.#dead);
   }
 
-  /** Lets the log view see a group that is durable; its entries are appended to the map next. */
-  #showGroup(place: GroupPlace): void {
-    if (place.begins) {
-      this.#map.beginSegment(place.segment);
-      this.#tail.truncate(place.segment.header.firstIndex);
+  /**
+   * Lets the log view see a group that is durable; its entries are appended to the map next. Returns the segments that
+   * count no more, for their files to be removed.
+   */
+  #showGroup({ segment, begins, offset, limit }: GroupPlace): StoredSegment[] {
+    let replaced: StoredSegment[] = [];
+    if (begins) {
+      replaced = this.#map.beginSegment(segment);
+      this.#tail.truncate(isStartOfLog(segment.header) ? 0 : segment.header.firstIndex);
     }
-    place.segment.addGroup(this.lastIndex + 1, place.offset, place.limit);
+    segment.addGroup(this.lastIndex + 1, offset, limit);
+    return replaced;
   }
 
   #die(error: Error): void {

@@ -227,7 +227,7 @@ export class LogScan {
         const wanted = this.map.lastIndex + 1;
         if (records.index !== wanted)
           throw new DecodeError(`entry ${records.index} where entry ${wanted} belongs`);
-        this.map.append(records.index, records.term);
+        this.map.append(records);
       }
     } catch (error) {
       if (error instanceof DecodeError)

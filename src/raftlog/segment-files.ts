@@ -9,7 +9,7 @@ import type { StoredSegment } from "./stored-segment.ts";
 const chunkBytesMin = 64 * 1024;
 const chunkBytesMax = 1024 * 1024;
 
-/** Reads old entries back from the files; keeps a few of them open. */
+/** Reads old entries back from the files, keeping a few of them open, and removes those that are no longer needed. */
 export class SegmentFiles {
   readonly #disk: Disk;
   readonly #seed: number;
@@ -59,6 +59,19 @@ export class SegmentFiles {
       }
     }
     return left;
+  }
+
+  /**
+   * Removes segments; when it returns, no crash brings them back. Until then it may bring back any of them and not the
+   * others: two that a reader would take for neighbours of others are removed one after the other.
+   */
+  remove(folder: string, paths: readonly string[]): void {
+    for (const path of paths) {
+      this.#files.get(path)?.close();
+      this.#files.delete(path);
+      this.#disk.remove(path);
+    }
+    if (paths.length > 0) this.#disk.syncFolder(folder);
   }
 
   close(): void {

@@ -5,12 +5,12 @@
  *     header       = magic format raftGroup clusterId nodeId firstGroup afterGroup link
  *                    firstIndex previousTerm term hasVote vote commit 00* crc             4096 bytes
  *     magic        = 4 bytes D7 6B 67 73
- *     format       = u16, 1
+ *     format       = u16, 2; 1 in segments of versions that never dropped a log's front, otherwise the same
  *     raftGroup    = u16, 0
  *     clusterId, nodeId = id
  *     firstGroup   = u53, the number of the segment's first group
- *     afterGroup   = u53, the number of the group that it follows; 0 in a log's first segment
- *     link         = u32, the headerCrc of that group
+ *     afterGroup   = u53, the number of the group that it follows; 0 where the log starts: no older segment counts
+ *     link         = u32, the headerCrc of that group, 0 when there is none
  *     firstIndex   = u53, the index of the first entry that is or will be here
  *     previousTerm = u53, the term of the entry before that
  *     term, hasVote:u8, vote:id, commit = the hard state (u53) after group `afterGroup`
@@ -20,9 +20,12 @@
  * ascend within a segment: a group that replaces a suffix of the log starts a new one. The header has a page of its
  * own, so that no later write of a group touches the page it is in.
  *
+ * A log starts with group 1 and entry 1. It starts anew, behind a snapshot, with a segment that follows group 0 as well:
+ * then firstGroup goes on from the groups before, and firstIndex and previousTerm tell where the snapshot ends.
+ *
  * Example: 00000000000000000001-00000000000000000001.log of cluster 00000000000000c1 and node 00000000000000a1 begins
  *
- *     D7 6B 67 73   01 00   00 00   00 00 00 00 00 00 00 C1   00 00 00 00 00 00 00 A1   magic ... nodeId
+ *     D7 6B 67 73   02 00   00 00   00 00 00 00 00 00 00 C1   00 00 00 00 00 00 00 A1   magic ... nodeId
  *     01 00 00 00 00 00 00 00   00 00 00 00 00 00 00 00   00 00 00 00                   groups 1 after 0, link 0
  *     01 00 00 00 00 00 00 00   00 00 00 00 00 00 00 00   then zeros                    firstIndex 1, previous term 0
  */
@@ -35,13 +38,14 @@ import type { LogOwner } from "./options.ts";
 
 export const segmentHeaderBytes = 4096;
 const magicNumber = 0x73_67_6b_d7;
-const format = 1;
+const format = 2;
+const formatOldest = 1;
 const raftGroup = 0;
 const checkedBytes = segmentHeaderBytes - 4;
 
 export interface SegmentHeader {
   readonly firstGroup: number;
-  /** Groups between this one and `firstGroup` were replaced by this segment. */
+  /** Groups between this one and `firstGroup` were replaced by this segment: all before it when this is 0. */
   readonly afterGroup: number;
   readonly link: number;
   readonly firstIndex: Index;
@@ -63,6 +67,11 @@ export function unfinishedName(name: string): string {
 
 export function isUnfinishedName(name: string): boolean {
   return name.endsWith(".log.tmp") && namePattern.test(name.slice(0, -".tmp".length));
+}
+
+/** Whether the log starts with this segment, so that nothing before it counts. */
+export function isStartOfLog(header: SegmentHeader): boolean {
+  return header.afterGroup === 0;
 }
 
 /** The number of the first group that a segment's name promises, or undefined when it is no segment's name. */
@@ -155,11 +164,11 @@ function readFields(reader: ByteReader): SegmentHeader {
 }
 
 function checkFormat(path: string, foundFormat: number, foundGroup: number): void {
-  if (foundFormat === format && foundGroup === raftGroup) return;
+  if (foundFormat >= formatOldest && foundFormat <= format && foundGroup === raftGroup) return;
   throw formatError(
     path,
     `format ${foundFormat} of Raft group ${foundGroup}`,
-    `format ${format} of Raft group ${raftGroup}`,
+    `formats ${formatOldest} to ${format} of Raft group ${raftGroup}`,
   );
 }
 

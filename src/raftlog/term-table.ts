@@ -34,6 +34,15 @@ export class TermTable {
     }
   }
 
+  /** Forgets all before the entry `firstIndex - 1`, which becomes the one before the log; its own term stays. */
+  forgetBefore(firstIndex: Index): void {
+    const previousTerm = this.term(firstIndex - 1);
+    const following = this.#starts.findIndex((start) => start >= firstIndex);
+    const forgotten = following < 0 ? this.#starts.length : following;
+    this.#starts.splice(0, forgotten, firstIndex - 1);
+    this.#terms.splice(0, forgotten, previousTerm);
+  }
+
   /** `index` lies between the entry before the log and its last one. */
   term(index: Index): Term {
     let low = 0;

@@ -96,6 +96,39 @@ describe("a whole log", () => {
     expect(ownerOfLog(smallLog(), folder)).toEqual(owner);
   });
 
+  test("may have lost its front to a compaction, or have begun anew", () => {
+    for (const how of ["dropped", "anew"]) {
+      const disk = smallLog();
+      const { log } = openLog(disk, options);
+      if (how === "anew") {
+        save(disk, log, { start: { term: 2, index: 99 } });
+        expect(check(disk).log).toMatchObject({ firstIndex: 100, lastIndex: 99, segments: 1 });
+        save(disk, log, { hardState: state(3, 100, peer), entries: entries(100, 130, 3, 200) });
+      } else while (log.compact({ upTo: 30, tailEntries: 0, tailBytes: 0 }));
+      expect(log.firstIndex).toBeGreaterThan(1);
+      const { findings, torn, leftovers, log: found, firstEntry, termOf } = check(disk);
+      expect({ findings, torn, leftovers }).toEqual({ findings: [], torn: undefined, leftovers: [] });
+      expect(found).toMatchObject({ ...log.readRaftState(), segments: disk.list(folder).length });
+      expect(firstEntry).toBeUndefined();
+      for (let index = 0; index <= log.lastIndex + 1; index++) expect(termOf(index)).toBe(log.term(index));
+    }
+  });
+
+  test("may have files of before its start anew, which the next start removes", () => {
+    const disk = smallLog();
+    const { log } = openLog(disk, options);
+    const old = disk.list(folder).map((name) => ({ name, content: disk.raw(`${folder}/${name}`).slice() }));
+    save(disk, log, { start: { term: 2, index: 99 }, entries: entries(100, 102, 2) });
+    log.close();
+    for (const { name, content } of old) disk.replace(`${folder}/${name}`, content);
+    const { findings, leftovers, log: found } = check(disk);
+    expect(findings).toEqual([]);
+    expect(leftovers.toSorted()).toEqual(old.map(({ name }) => `${folder}/${name}`));
+    expect(found).toMatchObject({ firstIndex: 100, lastIndex: 101, segments: 1 });
+    expect(openLog(disk, options).log.readRaftState()).toMatchObject({ firstIndex: 100, lastIndex: 101 });
+    expect(check(disk).leftovers).toEqual([]);
+  });
+
   test("with a torn tail is whole up to there", () => {
     const disk = smallLog();
     const last = groupsOf(disk).at(-1)!;
@@ -120,8 +153,24 @@ describe("a whole log", () => {
   });
 });
 
-test("any flipped bit is a finding exactly when a start refuses the log", () => {
+/** A log that began anew and whose front was dropped then. */
+function shrunkLog(): CrashDisk {
   const disk = smallLog();
+  const { log } = openLog(disk, options);
+  save(disk, log, { start: { term: 2, index: 99 }, entries: entries(100, 112, 2, 150) });
+  for (let at = 0; at < 6; at++)
+    save(disk, log, { hardState: state(3, 100), entries: entries(112 + 2 * at, 114 + 2 * at, 3, 90) });
+  log.compact({ upTo: 111, tailEntries: 0, tailBytes: 0 });
+  expect(log.firstIndex).toBeGreaterThan(100);
+  log.close();
+  return disk;
+}
+
+test("any flipped bit is a finding exactly when a start refuses the log", () => {
+  for (const disk of [smallLog(), shrunkLog()]) flipEverywhere(disk);
+});
+
+function flipEverywhere(disk: CrashDisk): void {
   for (const name of disk.list(folder)) {
     const path = `${folder}/${name}`;
     const { length } = disk.raw(path);
@@ -137,7 +186,7 @@ test("any flipped bit is a finding exactly when a start refuses the log", () => 
       expect(findings.length, `byte ${offset} of ${name}: ${JSON.stringify(findings)}`).toBe(1);
     }
   }
-});
+}
 
 describe("several damages", () => {
   test("in one segment and in others are all told", () => {

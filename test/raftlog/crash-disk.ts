@@ -70,6 +70,10 @@ export class CrashDisk implements Disk {
   /** Operations that change something, and the number of the one that throws PowerCut instead. */
   operations = 0;
   powerCutAt = Number.POSITIVE_INFINITY;
+  /** Whether it has thrown PowerCut, which not everybody passes on. */
+  wasCut = false;
+  /** Files that are open now. */
+  openFiles = 0;
   /** Bytes that were read, and handed to be written. */
   bytesRead = 0;
   bytesWritten = 0;
@@ -112,12 +116,15 @@ export class CrashDisk implements Disk {
     this.#pending.pop()!.done(error);
   }
 
-  /** The disk as the next start finds it. Nothing of this one runs any more. */
-  crash(fate: Fate, prng: Prng): CrashDisk {
+  /**
+   * The disk as the next start finds it. Nothing of this one runs any more. `keepsName` says of each change of a name
+   * whether it is kept; the fate of the bytes decides that as well when there is none.
+   */
+  crash(fate: Fate, prng: Prng, keepsName?: () => boolean): CrashDisk {
     const next = new CrashDisk();
     const keeps = (): boolean => fate === "kept" || (fate === "torn" && prng.chance(1, 2));
     for (const changes of this.#unsyncedNames.values()) {
-      for (const change of changes) if (keeps()) change(this.#durableNames);
+      for (const change of changes) if ((keepsName ?? keeps)()) change(this.#durableNames);
     }
     for (const [path, inode] of this.#durableNames) {
       for (const write of inode.unsynced) keepPart(inode, write, keeps);
@@ -260,7 +267,10 @@ export class CrashDisk implements Disk {
   }
 
   #count(action: string, path: string): void {
-    if (this.operations >= this.powerCutAt) throw new PowerCut(`${action} ${path}`);
+    if (this.operations >= this.powerCutAt) {
+      this.wasCut = true;
+      throw new PowerCut(`${action} ${path}`);
+    }
     this.operations++;
     const failure = this.failure?.(action, path);
     if (failure !== undefined) throw failure;
@@ -291,6 +301,7 @@ class CrashFile implements DiskFile {
     this.#disk = disk;
     this.#inode = inode;
     this.#path = path;
+    disk.openFiles++;
   }
 
   size(): number {
@@ -317,6 +328,7 @@ class CrashFile implements DiskFile {
   }
 
   close(): void {
+    if (!this.#isClosed) this.#disk.openFiles--;
     this.#isClosed = true;
   }
 }

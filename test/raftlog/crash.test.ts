@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Prng } from "../../src/env/prng.ts";
-import type { Entry, HardState } from "../../src/raft/types.ts";
+import type { Entry } from "../../src/raft/types.ts";
 import type { Persister } from "../../src/raftlog/persister.ts";
 import { CrashDisk, type Fate, PowerCut } from "./crash-disk.ts";
 import {
@@ -15,58 +15,7 @@ import {
   smallOptions,
   state,
 } from "./log-fixture.ts";
-
-interface Step {
-  readonly hardState?: HardState;
-  readonly entries?: readonly Entry[];
-}
-
-/** The dumb twin: the log as an array, and the hard state. */
-class Twin {
-  entries: string[] = [];
-  hardState = state(0);
-
-  apply(step: Step): void {
-    this.hardState = step.hardState ?? this.hardState;
-    const list = step.entries ?? [];
-    if (list.length === 0) return;
-    this.entries.length = list[0]!.index - 1;
-    this.entries.push(...list.map(print));
-  }
-
-  copy(): Twin {
-    const twin = new Twin();
-    twin.entries = [...this.entries];
-    twin.hardState = this.hardState;
-    return twin;
-  }
-
-  holds(log: Persister): boolean {
-    const { term, vote, commit } = log.readRaftState().hardState;
-    const mine = this.hardState;
-    if (term !== mine.term || vote !== mine.vote || commit !== mine.commit) return false;
-    return contentOf(log).entries.join() === this.entries.join();
-  }
-
-  /** What a save may leave when it is cut between its groups: each whole number of its entries. */
-  *partsOf(step: Step): Generator<Twin> {
-    const list = step.entries ?? [];
-    for (let count = 0; count <= list.length; count++) {
-      const part = this.copy();
-      const last = list[count - 1]?.index ?? 0;
-      if (count === 0 && list.length > 0) {
-        yield part;
-        continue;
-      }
-      let hardState = step.hardState;
-      if (hardState !== undefined && count < list.length)
-        hardState = { ...hardState, commit: Math.min(hardState.commit, last) };
-      part.apply({ ...(hardState === undefined ? {} : { hardState }), entries: list.slice(0, count) });
-      yield part;
-    }
-    yield this.copy();
-  }
-}
+import { type Step, Twin } from "./log-twin.ts";
 
 const fates: readonly Fate[] = ["lost", "kept", "torn", "torn"];
 
@@ -239,7 +188,7 @@ function checkReads(log: Persister, twin: Twin, prng: Prng, story: string): void
   const bytesMax = prng.int(0, 500);
   const found = log.slice(from, limit, bytesMax);
   const wanted = twin.entries.slice(from - 1, from - 1 + found.length);
-  if (found.map(print).join() !== wanted.join())
+  if (found.map(print).join() !== wanted.map(print).join())
     throw new Error(`${story}: slice(${from}, ${limit}) is wrong`);
   const bytes = found.reduce((sum, one) => sum + one.data.length, 0);
   if (found.length > 1 && bytes > bytesMax)

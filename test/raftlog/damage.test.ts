@@ -267,11 +267,11 @@ describe("a segment that is missing, foreign or in the wrong place is refused", 
 
   test("another format", () => {
     const disk = longLog();
-    disk.raw(pathsOf(disk)[0]!)[4] = 2;
+    disk.raw(pathsOf(disk)[0]!)[4] = 3;
     const error = errorOf(() => openLog(disk, options));
     expect(error?.code).toBe("FORMAT");
     expect(error?.message).toContain(
-      "is of format 2 of Raft group 0, this kvraft reads format 1 of Raft group 0",
+      "is of format 3 of Raft group 0, this kvraft reads formats 1 to 2 of Raft group 0",
     );
   });
 });
@@ -308,4 +308,87 @@ test("an entry that rots while the node runs is not handed out", () => {
   disk.raw(path)[groupOffsets(disk, path).at(-3)! + 300]! ^= 4;
   expect(log.slice(7, 8, 100).map(print)).toEqual(entries(7, 8, 1, 100).map(print));
   expect(errorOf(() => log.slice(2, 3, 100))?.code).toBe("CORRUPTION");
+});
+
+describe("a log whose front was dropped, or that began anew", () => {
+  /** Both of them, in several segments of several groups each, closed. */
+  function shrunkLogs(): CrashDisk[] {
+    return ["dropped", "anew"].map((how) => {
+      const disk = new CrashDisk();
+      const { log } = openLog(disk, options);
+      for (let index = 1; index < 21; index += 4)
+        save(disk, log, { hardState: state(1, index), entries: entries(index, index + 4, 1, 100) });
+      if (how === "anew") save(disk, log, { start: { term: 1, index: 60 } });
+      for (let index = log.lastIndex + 1, end = index + 20; index < end; index += 4)
+        save(disk, log, { hardState: state(2, index, peer), entries: entries(index, index + 4, 2, 100) });
+      if (how === "dropped") log.compact({ upTo: 20, tailEntries: 0, tailBytes: 0 });
+      expect(log.firstIndex).toBeGreaterThan(1);
+      log.close();
+      expect(disk.list(folder).length).toBeGreaterThan(2);
+      return disk;
+    });
+  }
+
+  test("is refused when any bit of its first segment is flipped", () => {
+    const prng = new Prng(seedOfRun);
+    for (const disk of shrunkLogs()) {
+      const path = pathsOf(disk)[0]!;
+      const end = groupOffsets(disk, path).at(-1)!;
+      const before = disk.snapshot();
+      for (let at = 0; at < end; at += at < 100 || at > segmentHeaderBytes ? 1 : 97) {
+        const copy = disk.copy();
+        copy.raw(path)[at]! ^= 1 << prng.int(0, 7);
+        const damagedFiles = copy.snapshot();
+        const error = errorOf(() => openLog(copy, options));
+        expect(["CORRUPTION", "FORMAT"]).toContain(error!.code);
+        expect(error!.message).toContain(`"${path}"`);
+        expect(copy.snapshot()).toEqual(damagedFiles);
+      }
+      expect(disk.snapshot()).toEqual(before);
+    }
+  });
+
+  test("is refused when a segment is missing behind its first one", () => {
+    for (const disk of shrunkLogs()) {
+      const paths = pathsOf(disk);
+      disk.remove(paths[1]!);
+      const error = errorOf(() => openLog(disk, options));
+      expect(error?.code).toBe("CORRUPTION");
+      expect(error?.message).toContain(`which "${paths[2]}" follows`);
+    }
+  });
+
+  test("is refused when a dropped segment is put back, and the one behind it is not", () => {
+    const disk = new CrashDisk();
+    const { log } = openLog(disk, options);
+    for (let index = 1; index < 41; index += 4)
+      save(disk, log, { entries: entries(index, index + 4, 1, 100) });
+    const [first] = pathsOf(disk);
+    const content = disk.raw(first!).slice();
+    for (let drops = 0; drops < 2; drops++) log.compact({ upTo: 40, tailEntries: 0, tailBytes: 0 });
+    log.close();
+    const wanted = contentOf(openLog(disk.copy(), options).log);
+    expect(wanted.firstIndex).toBeGreaterThan(5);
+    disk.replace(first!, content);
+    expect(errorOf(() => openLog(disk, options))?.code).toBe("CORRUPTION");
+  });
+
+  test("of which nothing older counts, wherever it comes from: files of before a start anew are put aside", () => {
+    const disk = new CrashDisk();
+    const { log } = openLog(disk, options);
+    for (let index = 1; index < 41; index += 4)
+      save(disk, log, { entries: entries(index, index + 4, 1, 100) });
+    const old = pathsOf(disk).map((path) => ({ path, content: disk.raw(path).slice() }));
+    save(disk, log, { hardState: state(3, 0, peer), start: { term: 1, index: 60 } });
+    save(disk, log, { entries: entries(61, 70, 3, 300) });
+    const wanted = { ...contentOf(log), ...log.readRaftState() };
+    log.close();
+    for (const [at] of old.entries()) {
+      const copy = disk.copy();
+      for (const { path, content } of [old[at]!, old.at(-1)!]) copy.replace(path, content);
+      const again = openLog(copy, options).log;
+      expect({ ...contentOf(again), ...again.readRaftState() }).toEqual(wanted);
+      expect(copy.list(folder).some((name) => old.some(({ path }) => path.endsWith(name)))).toBe(false);
+    }
+  });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Prng } from "../../src/env/prng.ts";
 import { toHex } from "../../src/lib/bytes.ts";
+import { crc32 } from "../../src/lib/checksum.ts";
 import { ByteWriter, DecodeError } from "../../src/lib/codec.ts";
 import { EntryTail } from "../../src/raftlog/entry-tail.ts";
 import {
@@ -20,7 +21,19 @@ import {
 } from "../../src/raftlog/segment.ts";
 import { TermTable } from "../../src/raftlog/term-table.ts";
 import { CrashDisk } from "./crash-disk.ts";
-import { entries, entry, folder, openLog, owner, peer, print, seedOfRun, state } from "./log-fixture.ts";
+import {
+  contentOf,
+  entries,
+  entry,
+  folder,
+  openLog,
+  owner,
+  peer,
+  print,
+  save,
+  seedOfRun,
+  state,
+} from "./log-fixture.ts";
 
 function spaced(bytes: Uint8Array): string {
   return toHex(bytes).toUpperCase().match(/../g)!.join(" ");
@@ -35,9 +48,32 @@ describe("the bytes on disk are those of the examples", () => {
   test("of segment.ts", () => {
     expect(name).toBe("00000000000000000001-00000000000000000001.log");
     expect(spaced(bytes.subarray(0, 60))).toBe(
-      "D7 6B 67 73 01 00 00 00 00 00 00 00 00 00 00 C1 00 00 00 00 00 00 00 A1 " +
+      "D7 6B 67 73 02 00 00 00 00 00 00 00 00 00 00 C1 00 00 00 00 00 00 00 A1 " +
         "01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 " +
         "01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+    );
+  });
+
+  test("of a start anew: it follows group 0, and its numbers go on", () => {
+    const another = new CrashDisk();
+    const { log } = openLog(another, { aheadBytes: 0 });
+    save(another, log, { hardState: state(7, 0, peer), entries: entries(1, 3, 6) });
+    save(another, log, { start: { term: 7, index: 300 } });
+    const [onlyName, ...others] = another.list(folder);
+    expect(others).toEqual([]);
+    expect(onlyName).toBe("00000000000000000301-00000000000000000003.log");
+    const file = another.raw(`${folder}/${onlyName}`);
+    expect(spaced(file.subarray(24, 85))).toBe(
+      "03 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 " +
+        "2D 01 00 00 00 00 00 00 07 00 00 00 00 00 00 00 " +
+        "07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 B2 00 00 00 00 00 00 00 00",
+    );
+    // The hard state again, with the commit that the snapshot brings.
+    expect(spaced(file.subarray(segmentHeaderBytes + 16, segmentHeaderBytes + 24))).toBe(
+      "0D 00 00 00 00 00 00 00",
+    );
+    expect(spaced(file.subarray(segmentHeaderBytes + groupHeaderBytes))).toBe(
+      "01 07 01 00 00 00 00 00 00 00 B2 AC 02",
     );
   });
 
@@ -53,6 +89,29 @@ describe("the bytes on disk are those of the examples", () => {
     writeEntry(writer, entry(300, 3, "hi"));
     expect(spaced(writer.view())).toBe("03 03 AC 02 02 68 69");
   });
+});
+
+test("a log of format 1 is read, and goes on in format 2", () => {
+  const disk = new CrashDisk();
+  const { log } = openLog(disk);
+  for (let index = 1; index < 60; index += 10)
+    save(disk, log, { hardState: state(2, 0, peer), entries: entries(index, index + 10, 2, 300) });
+  const before = { ...contentOf(log), ...log.readRaftState() };
+  log.close();
+  for (const name of disk.list(folder)) {
+    const header = disk.raw(`${folder}/${name}`).subarray(0, segmentHeaderBytes);
+    header[4] = 1;
+    new DataView(header.buffer, header.byteOffset).setUint32(
+      segmentHeaderBytes - 4,
+      crc32(header.subarray(0, segmentHeaderBytes - 4)),
+      true,
+    );
+  }
+  const again = openLog(disk).log;
+  expect({ ...contentOf(again), ...again.readRaftState() }).toEqual(before);
+  const formats = disk.list(folder).map((name) => disk.raw(`${folder}/${name}`)[4]);
+  expect(new Set(formats.slice(0, -1))).toEqual(new Set([1]));
+  expect(formats.at(-1)).toBe(2);
 });
 
 test("names of segments are read as they are written, and others are none", () => {
@@ -131,23 +190,32 @@ test("the tail stays within its bytes, drops the oldest first, and keeps the las
   expect([tail.size, tail.bytes, tail.firstIndex]).toEqual([0, 0, undefined]);
 });
 
-test("the table of terms agrees with an array, and grows with the terms only", () => {
+test("the table of terms agrees with an array, and grows with the terms of what is not forgotten only", () => {
   const prng = new Prng(seedOfRun);
   const firstIndex = 11;
   const table = new TermTable(firstIndex, 3);
   const terms = new Map([[firstIndex - 1, 3]]);
+  let first = firstIndex;
   let last = firstIndex - 1;
   let term = 3;
+  let changes = new Set<number>();
   for (let round = 0; round < 2000; round++) {
     if (prng.chance(1, 20)) {
-      const from = prng.int(Math.max(firstIndex, last - 30), last + 1);
+      const from = prng.int(Math.max(first, last - 30), last + 1);
       table.truncate(from);
       for (; last >= from; last--) terms.delete(last);
       term++;
     }
     table.append(++last, term);
     terms.set(last, term);
-    const asked = prng.int(firstIndex - 1, last);
+    if (prng.chance(1, 30)) {
+      first = prng.int(first, last + 1);
+      table.forgetBefore(first);
+      changes = new Set();
+    }
+    for (let at = first - 1; at <= last; at++) changes.add(terms.get(at)!);
+    if (table.size > changes.size) throw new Error(`SEED=${seedOfRun} round ${round}: ${table.size} changes`);
+    const asked = prng.int(first - 1, last);
     if (table.term(asked) !== terms.get(asked))
       throw new Error(`SEED=${seedOfRun} round ${round}: term(${asked})`);
   }

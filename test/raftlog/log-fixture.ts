@@ -35,7 +35,7 @@ export function openLog(disk: Disk, options: Partial<LogOptions> = smallOptions,
 /** Saves and lets the disk finish; throws the error that the save reports. */
 export function save(disk: CrashDisk, log: Persister, state: Partial<SavedState>): void {
   let outcome: Error | true | undefined;
-  log.saveRaftState({ hardState: state.hardState, entries: state.entries ?? [] }, (error) => {
+  log.saveRaftState({ entries: [], hardState: undefined, ...state }, (error) => {
     outcome = error ?? true;
   });
   disk.run();

@@ -13,7 +13,7 @@ afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 
 function save(log: Persister, part: Partial<SavedState>): Promise<void> {
   return new Promise((resolve, reject) => {
-    log.saveRaftState({ hardState: part.hardState, entries: part.entries ?? [] }, (error) => {
+    log.saveRaftState({ hardState: undefined, entries: [], ...part }, (error) => {
       if (error === undefined) resolve();
       else reject(error);
     });
@@ -35,6 +35,30 @@ test("a log on a real disk has all that was saved, over many segments and restar
   }
   expect(contentOf(log).entries).toEqual(wanted.map(print));
   expect(log.readRaftState().hardState).toEqual(state(30, 580, peer));
+  log.close();
+});
+
+test("a log on a real disk gives back what it drops, also when it begins anew", async () => {
+  const folder = join(root, "shrinks");
+  let { log } = openLog(disk, smallOptions, folder);
+  for (let index = 1; index < 400; index += 20) {
+    await save(log, { hardState: state(1, index, peer), entries: entries(index, index + 20, 1, 100) });
+    expect(log.slice(log.firstIndex, log.firstIndex + 1, 1)[0]!.index).toBe(log.firstIndex);
+    log.compact({ upTo: index, tailEntries: 50, tailBytes: 1e9 });
+    expect(log.bytes).toBeLessThan(50_000);
+  }
+  const before = contentOf(log);
+  expect(before.firstIndex).toBeGreaterThan(200);
+  log.close();
+  ({ log } = openLog(disk, smallOptions, folder));
+  expect(contentOf(log)).toEqual(before);
+  await save(log, { start: { term: 1, index: 900 }, entries: entries(901, 905, 1) });
+  expect(disk.list(folder).length).toBe(1);
+  log.restartSync({ term: 2, index: 990 });
+  await save(log, { entries: entries(991, 993, 2) });
+  log.close();
+  ({ log } = openLog(disk, smallOptions, folder));
+  expect(log.readRaftState()).toEqual({ hardState: state(1, 990, peer), firstIndex: 991, lastIndex: 992 });
   log.close();
 });
 
