@@ -1,7 +1,7 @@
 import type { SocketHandler as RawHandler, Socket as RawSocket } from "bun";
 import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
-import type { Acceptor, Net, Socket, SocketHandler } from "./net.ts";
+import type { Acceptor, ConnectFailure, Net, Socket, SocketHandler } from "./net.ts";
 
 /** After so much silence the system asks whether the other side still exists: a machine that lost power sends no FIN. */
 const keepAliveMs = 15_000;
@@ -31,14 +31,19 @@ export class BunNet implements Net {
     host: string,
     port: number,
     opened: (socket: Socket) => SocketHandler,
-    failed: (reason: string) => void,
+    failed: (reason: string, kind: ConnectFailure) => void,
   ): { cancel(): void } {
     let isCancelled = false;
     // A throw in `connectError` would become a rejection that nobody sees; from setImmediate it reaches the process.
-    const fail = (error: unknown) =>
+    const tell = (code: string, kind: ConnectFailure) =>
       setImmediate(() => {
-        if (!isCancelled) failed(whyUnreachable(error));
+        if (!isCancelled) failed(whyUnreachable(code), kind);
       });
+    const fail = (error: unknown) => {
+      const code = String(codeOf(error) ?? error);
+      if (code !== "ECONNREFUSED") tell(code, "unreachable");
+      else void noRouteTo(host, port).then((cause) => tell(cause ?? code, cause ? "unreachable" : "refused"));
+    };
     const open = (raw: RawSocket<BunSocket>) => {
       if (isCancelled) raw.terminate();
       else new BunSocket(raw).opened(opened);
@@ -152,11 +157,33 @@ function whyNot(error: unknown): string {
   return `${code ?? "the host is unknown"}; check that the host is an address of this machine`;
 }
 
-function whyUnreachable(error: unknown): string {
-  const code = codeOf(error);
+/**
+ * The code of the error when this machine cannot even try to reach the host, else undefined. Bun's dials say ECONNREFUSED
+ * also when the network or the host is unreachable, and "nothing listens there" must not be said of a host that nobody has
+ * asked. To connect a UDP socket sends nothing, and tells the truth about the routes. It cannot tell that a host of our
+ * own network segment is silent: the system gives up on such a one after three seconds, later than our dials do.
+ */
+async function noRouteTo(host: string, port: number): Promise<string | undefined> {
+  try {
+    const probe = await Bun.udpSocket({
+      hostname: host.includes(":") ? "::" : "0.0.0.0",
+      connect: { hostname: host, port },
+      socket: {},
+    });
+    probe.close();
+    return undefined;
+  } catch (error) {
+    const code = codeOf(error);
+    // A host that has IPv6 addresses only does not fit the probe's socket.
+    return code === "EAFNOSUPPORT" ? undefined : String(code ?? error);
+  }
+}
+
+function whyUnreachable(code: string): string {
   if (code === "ECONNREFUSED") return "the connection was refused, nothing listens there";
+  if (code === "ENETUNREACH" || code === "EHOSTUNREACH") return "this machine has no way to the host";
   if (code === "ENOTFOUND") return "the host is unknown";
-  return String(code ?? error);
+  return code;
 }
 
 function whyLost(error: Error): string {

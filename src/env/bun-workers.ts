@@ -36,7 +36,7 @@ const niceness = 5;
 const restMsMax = 50;
 
 /** So much work, in ms, between two collections of garbage, each of which takes a few. */
-const collectEveryMs = 100;
+const collectEveryMs = 50;
 
 const endMessage = "end";
 

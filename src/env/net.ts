@@ -31,6 +31,12 @@ export interface Acceptor {
   close(): void;
 }
 
+/**
+ * Why a dial failed. `refused`: the machine is there and says that nothing listens on the port. `unreachable`: all else,
+ * as a network that is cut; whether anything listens is not known.
+ */
+export type ConnectFailure = "refused" | "unreachable";
+
 export interface Net {
   /** Throws a KvraftError (IO_ERROR) that names the address when it cannot be listened on. */
   listen(host: string, port: number, accept: (socket: Socket) => SocketHandler): Acceptor;
@@ -42,6 +48,6 @@ export interface Net {
     host: string,
     port: number,
     opened: (socket: Socket) => SocketHandler,
-    failed: (reason: string) => void,
+    failed: (reason: string, kind: ConnectFailure) => void,
   ): { cancel(): void };
 }

@@ -24,6 +24,7 @@ import { metaBlocks } from "./table-footer.ts";
 export interface StoreSummary {
   readonly sequence: number;
   readonly applied: Manifest["applied"];
+  readonly logStart: Manifest["logStart"];
   readonly runs: number;
   readonly files: number;
   readonly rows: number;
@@ -91,6 +92,7 @@ function summaryOf(manifest: Manifest): StoreSummary {
   return {
     sequence: manifest.sequence,
     applied: manifest.applied,
+    logStart: manifest.logStart,
     runs: manifest.runs.length,
     files: files.length,
     rows: files.reduce((sum, file) => sum + file.rows, 0),
@@ -124,10 +126,15 @@ function othersOf(
 
 /** What no store writes. Its checksum holds, so a mistake of a program stands behind it, and not a disk. */
 function checkRuns(manifest: Manifest, folder: string, findings: Finding[]): void {
-  const { runs, merges, nextNumber } = manifest;
+  const { runs, merges, nextNumber, applied, logStart } = manifest;
   const find = (found: string, wanted: string) =>
     findings.push({ code: "CORRUPTION", file: manifestPath(folder), found, wanted });
   const numbers = [...runs.map(({ id }) => id), ...filesOf(manifest).map((file) => file.number)];
+  if (logStart.index > applied.index || logStart.term > applied.term)
+    find(
+      `an installed state up to entry ${logStart.index} of term ${logStart.term}`,
+      `one up to the applied entry at the most, ${applied.index} of term ${applied.term}`,
+    );
   for (const number of duplicatesOf(numbers))
     find(`the number ${number} twice`, "a number of its own for each");
   for (const number of numbers)

@@ -8,18 +8,20 @@ import type { DiskLock } from "../env/disk.ts";
 import { assert } from "../lib/assert.ts";
 import { type Bytes, compareBytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
-import { ChunkPool } from "./arena.ts";
 import { BlockCache } from "./block-cache.ts";
+import { DurableScan } from "./durable-scan.ts";
 import { lockPath } from "./folder-names.ts";
+import { type FoundVersion, valueIn, versionIn, versionsIn } from "./found-version.ts";
 import { History } from "./history.ts";
+import type { Install, InstallHooks } from "./install.ts";
+import type { InstallState } from "./install-messages.ts";
 import { hashKey } from "./key-hash.ts";
 import { type Applied, filesOf } from "./manifest.ts";
-import { Memtable } from "./memtable.ts";
+import { Memtable, MemtablePool } from "./memtable.ts";
 import { MergingIterator } from "./merging-iterator.ts";
 import { approximateSize, propertyOf, type Range } from "./properties.ts";
-import { decodeRecord, foldLife, type Life, type StoredRecord, valueOfRecord } from "./record.ts";
-import type { Run } from "./run.ts";
-import { createStore, RunFolder, removeStore, type StoreEnv, storeExists } from "./run-folder.ts";
+import { decodeRecord, foldLife, type Life, type StoredRecord } from "./record.ts";
+import { createStore, RunFolder, removeStore, type StoreEnv, storeExists, takeLock } from "./run-folder.ts";
 import { UpkeepThread } from "./upkeep-thread.ts";
 import { View } from "./view.ts";
 import type { WriteBatch } from "./write-batch.ts";
@@ -86,12 +88,6 @@ export class Snapshot {
   }
 }
 
-/** A version of a key, from whatever layer. */
-interface FoundVersion {
-  readonly sequence: number;
-  readonly record: Bytes;
-}
-
 const mebibyte = 1024 * 1024;
 const defaults = {
   memtableBytesMax: 16 * mebibyte,
@@ -109,14 +105,15 @@ const pauseMsMax = 4;
 export class LevelDB {
   readonly #upkeep: UpkeepThread;
   readonly #cache: BlockCache;
-  readonly #pool: ChunkPool;
+  readonly #pool: MemtablePool;
   readonly #lock: DiskLock;
   readonly #memtableBytesMax: number;
   readonly #runsMax: number;
   readonly #history: History;
   readonly #autoFlush: boolean;
   readonly #views = new Set<View>();
-  readonly #iterators = new Set<MergingIterator>();
+  /** Iterators and scans. */
+  readonly #readers = new Set<{ close(): void }>();
   #memtable: Memtable;
   #sequence: number;
   #stalls = 0;
@@ -168,7 +165,8 @@ export class LevelDB {
     this.#runsMax = options.runsMax ?? defaultRunsMax;
     assert(memtableBytesMax >= 0, "memtableBytesMax is a size");
     assert(this.#runsMax >= 1, "a store of one run at least");
-    this.#pool = new ChunkPool(2 * memtableBytesMax);
+    // All that are needed at once: a collection that gives tens of MiB back to the system stops the event loop for ms.
+    this.#pool = new MemtablePool((1 + sealedMax) * memtableBytesMax);
     const cache = new BlockCache(cacheBytesMax);
     this.#cache = cache;
     const report = options.report ?? (() => {});
@@ -191,6 +189,11 @@ export class LevelDB {
   /** The place in the owner's log up to which the content is durable. */
   get applied(): Applied {
     return this.#upkeep.runs.manifest.applied;
+  }
+
+  /** What was installed last goes up to there (beginInstall); {0, 0} when nothing was. */
+  get logStart(): Applied {
+    return this.#upkeep.runs.manifest.logStart;
   }
 
   /** Whether it is time for `seal` or `flush`. Writes are taken all the same. */
@@ -288,8 +291,8 @@ export class LevelDB {
     this.#checkOpen();
     const sequence = this.#sequenceOf(options);
     const view = viewOf(options)?.share() ?? this.#takeView();
-    const iterator = new MergingIterator(view, sequence, (closed) => this.#iterators.delete(closed));
-    this.#iterators.add(iterator);
+    const iterator = new MergingIterator(view, sequence, (closed) => this.#readers.delete(closed));
+    this.#readers.add(iterator);
     return iterator;
   }
 
@@ -314,6 +317,7 @@ export class LevelDB {
    */
   seal(applied: Applied): void {
     this.#checkOpen();
+    this.#checkWritable();
     assert(this.canSeal, "only so many memtables are sealed at a time");
     assert(applied.index >= this.applied.index, "what is applied never goes back");
     const [sequence, historyFloor] = [this.#sequence, this.#historyFloor];
@@ -333,6 +337,7 @@ export class LevelDB {
    * does.
    */
   flush(applied: Applied): void {
+    this.#checkWritable();
     this.flushSealed();
     const { applied: known, sequence } = this.#upkeep.runs.manifest;
     const isKnown = applied.index === known.index && applied.term === known.term;
@@ -354,6 +359,32 @@ export class LevelDB {
         (end === undefined || compareBytes(smallest, end) <= 0),
     );
     if (isTouched) this.#upkeep.compact();
+  }
+
+  /** What MANIFEST holds now, for another store to install; keys at or above `limit` are left out. See DurableScan. */
+  scanDurable(options: { readonly limit?: Bytes } = {}): DurableScan {
+    this.#checkOpen();
+    const { runs, manifest } = this.#upkeep.runs;
+    const scan = new DurableScan(runs, manifest, options.limit, (closed) => this.#readers.delete(closed));
+    this.#readers.add(scan);
+    return scan;
+  }
+
+  /**
+   * Begins to replace the whole content by that of another store: see Install. One at a time. Snapshots and iterators
+   * stay good; older sequence numbers cannot be read any more afterwards. Throws as `seal` does.
+   */
+  beginInstall(hooks: InstallHooks): Install {
+    this.#checkOpen();
+    const ownHooks: InstallHooks = {
+      consumed: (bytes) => hooks.consumed(bytes),
+      refused: (error) => hooks.refused(error),
+      installed: () => {
+        this.#followInstall();
+        hooks.installed();
+      },
+    };
+    return this.#upkeep.beginInstall(ownHooks, (state) => this.#checkNewer(state));
   }
 
   /**
@@ -405,7 +436,8 @@ export class LevelDB {
   close(): void {
     if (this.#isClosed) return;
     try {
-      if (this.#autoFlush && this.failure === undefined) this.flush(this.applied);
+      if (this.#autoFlush && this.failure === undefined && !this.#upkeep.isReplacing)
+        this.flush(this.applied);
     } finally {
       this.#closeAll();
     }
@@ -413,7 +445,7 @@ export class LevelDB {
 
   #closeAll(): void {
     this.#isClosed = true;
-    for (const iterator of [...this.#iterators]) iterator.close();
+    for (const reader of [...this.#readers]) reader.close();
     for (const view of this.#views) view.release();
     this.#views.clear();
     // A worker that cannot be stopped may still change the folder: it stays locked while this process lives.
@@ -422,6 +454,20 @@ export class LevelDB {
 
   get #sealedBytes(): number {
     return this.#upkeep.sealed.reduce((sum, { memtable }) => sum + memtable.bytes, 0);
+  }
+
+  #checkNewer({ sequence, applied }: InstallState): void {
+    const known = this.#upkeep.sealed[0]?.applied ?? this.applied;
+    assert(applied.index > known.index, "a state that is not newer is not installed");
+    assert(sequence >= this.#sequence, "sequence numbers never go back");
+  }
+
+  /** What is in memory belongs to the old state. Readers hold what they see of it. */
+  #followInstall(): void {
+    this.#memtable.done();
+    this.#memtable = this.#newMemtable();
+    this.#sequence = this.#upkeep.runs.manifest.sequence;
+    this.#pausedAtBytes = 0;
   }
 
   #newMemtable(): Memtable {
@@ -464,7 +510,7 @@ export class LevelDB {
       const version = versionIn(memtable, key, stamp, sequence);
       if (version !== undefined) yield version;
     }
-    yield* versionsInRuns(view?.runs ?? this.#upkeep.runs.runs, key, sequence);
+    yield* versionsIn(view?.runs ?? this.#upkeep.runs.runs, key, sequence);
   }
 
   /** The sequence number of a read. Infinity for the newest that its view sees. */
@@ -488,6 +534,7 @@ export class LevelDB {
 
   #beginWrite(sequence: number): void {
     this.#checkOpen();
+    this.#checkWritable();
     assert(Number.isSafeInteger(sequence), "a sequence number is a safe integer");
     assert(sequence >= this.#sequence, "sequence numbers never go back");
     this.#sequence = sequence;
@@ -507,47 +554,18 @@ export class LevelDB {
     if (pressure > 0) this.#upkeep.pause(pressure * pauseMsMax);
   }
 
+  #checkWritable(): void {
+    assert(!this.#upkeep.isReplacing, "nothing is written while another state takes this one's place");
+  }
+
   #checkOpen(): void {
     if (this.#isClosed)
       throw new KvraftError("CLOSED", "Cannot use the database: it was closed; open it again");
   }
 }
 
-function takeLock(env: StoreEnv, folder: string): DiskLock {
-  const lock = env.disk.lock(lockPath(folder));
-  if (lock === undefined)
-    throw new KvraftError(
-      "LOCKED",
-      `Cannot open "${folder}": the folder is locked by another process; stop that process or choose another folder`,
-    );
-  return lock;
-}
-
 function viewOf(options: ReadOptions | undefined): View | undefined {
   const view = options?.snapshot?.view;
   assert(view === undefined || !view.isReleased, "a snapshot is read before it is released");
   return view;
-}
-
-function valueIn(version: FoundVersion | undefined): Bytes | undefined {
-  return version === undefined ? undefined : valueOfRecord(version.record);
-}
-
-function versionIn(
-  memtable: Memtable,
-  key: Bytes,
-  stamp?: number,
-  sequence?: number,
-): FoundVersion | undefined {
-  const address = memtable.find(key, stamp, sequence);
-  if (address === -1) return undefined;
-  return { sequence: memtable.memory.sequence(address), record: memtable.record(address) };
-}
-
-function* versionsInRuns(runs: readonly Run[], key: Bytes, sequence: number): IterableIterator<FoundVersion> {
-  const hash = hashKey(key);
-  for (const run of runs) {
-    const version = run.get(key, hash, sequence);
-    if (version !== undefined) yield version;
-  }
 }

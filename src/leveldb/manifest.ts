@@ -3,9 +3,10 @@
  *
  *     manifest = magic[8] format:u16 length:u32 checksum:u32 body[length]
  *     magic    = "kvraftMF"
- *     format   = 2
+ *     format   = 3
  *     checksum = CRC-32 of magic, format, length and body, seeded with 0x6d616e66
  *     body     = nextNumber:varint sequence:varint appliedIndex:varint appliedTerm:varint historyFloor:varint
+ *                logStartIndex:varint logStartTerm:varint
  *                runCount:varint run[runCount], newest first
  *                mergeCount:varint merge[mergeCount]
  *     run      = id:varint partCount:varint part[partCount], ascending by key
@@ -16,7 +17,7 @@
  * Magic, format, length and checksum stay where they are in every format, so that a newer file is told from a damaged
  * one. Example, a store without runs that was created just now (next number 1, everything else 0):
  *
- *     6B 76 72 61 66 74 4D 46  02 00  07 00 00 00  34 F3 3D 87  01 00 00 00 00 00 00
+ *     6B 76 72 61 66 74 4D 46  03 00  09 00 00 00  CB 12 5A 9D  01 00 00 00 00 00 00 00 00
  */
 import type { Disk } from "../env/disk.ts";
 import { replaceFile } from "../env/replace-file.ts";
@@ -79,6 +80,11 @@ export interface Manifest {
   readonly applied: Applied;
   /** Reads below this sequence number may miss what was there: it was not kept. */
   readonly historyFloor: number;
+  /**
+   * The entry that the state which was installed last goes up to: the owner's log begins behind it. {0, 0} when the
+   * store was only written to.
+   */
+  readonly logStart: Applied;
   /** Newest first. */
   readonly runs: readonly RunState[];
   readonly merges: readonly MergeState[];
@@ -89,11 +95,12 @@ export const emptyManifest: Manifest = {
   sequence: 0,
   applied: { index: 0, term: 0 },
   historyFloor: 0,
+  logStart: { index: 0, term: 0 },
   runs: [],
   merges: [],
 };
 
-export const manifestFormat = 2;
+export const manifestFormat = 3;
 const checksumSeed = 0x6d616e66;
 const magic = new Uint8Array([0x6b, 0x76, 0x72, 0x61, 0x66, 0x74, 0x4d, 0x46]);
 const checksumOffset = 14;
@@ -128,6 +135,8 @@ export function encodeManifest(manifest: Manifest): Bytes {
   writer.varint(manifest.applied.index);
   writer.varint(manifest.applied.term);
   writer.varint(manifest.historyFloor);
+  writer.varint(manifest.logStart.index);
+  writer.varint(manifest.logStart.term);
   writer.varint(manifest.runs.length);
   for (const run of manifest.runs) encodeRun(writer, run);
   writer.varint(manifest.merges.length);
@@ -183,12 +192,13 @@ function decodeBody(reader: ByteReader): Manifest {
   const sequence = reader.varint();
   const applied = { index: reader.varint(), term: reader.varint() };
   const historyFloor = reader.varint();
+  const logStart = { index: reader.varint(), term: reader.varint() };
   const runs: RunState[] = [];
   for (let count = reader.varint(); count > 0; count--) runs.push(decodeRun(reader));
   const merges: MergeState[] = [];
   for (let count = reader.varint(); count > 0; count--) merges.push(decodeMerge(reader));
   reader.end();
-  return { nextNumber, sequence, applied, historyFloor, runs, merges };
+  return { nextNumber, sequence, applied, historyFloor, logStart, runs, merges };
 }
 
 function decodeRun(reader: ByteReader): RunState {

@@ -6,10 +6,9 @@
  */
 import type { Bytes } from "../lib/bytes.ts";
 import { headOf } from "./key-head.ts";
+import { type Leaf, type LeafPool, LeafSlab, leafPlaces } from "./leaf-slab.ts";
 import type { EntryMemory } from "./memtable-entry.ts";
 
-export const leafPlaces = 256;
-const leavesPerSlab = 64;
 /** How many bytes of a key stand beside its address, as two numbers. */
 const headBytes = 8;
 
@@ -17,20 +16,6 @@ const headBytes = 8;
 export interface IndexParts {
   readonly slabs: readonly SharedArrayBuffer[];
   readonly leaves: Uint32Array;
-}
-
-interface Leaf {
-  /** How many leading bytes all keys share; the heads are of what comes behind them. */
-  shared: number;
-  readonly high: Uint32Array;
-  readonly low: Uint32Array;
-  readonly addresses: Uint32Array;
-  /** The head of the first key, behind what the first keys of all leaves but the first one share. */
-  firstHigh: number;
-  firstLow: number;
-  readonly slab: number;
-  readonly slabPlace: number;
-  count: number;
 }
 
 /** A place in the order: good until the next insertion, which `epoch` counts. */
@@ -42,18 +27,20 @@ export interface Place {
 export class MemtableIndex {
   epoch = 0;
   readonly #memory: EntryMemory;
-  readonly #slabs: SharedArrayBuffer[] = [];
+  readonly #pool: LeafPool;
+  readonly #slabs: LeafSlab[] = [];
   readonly #leaves: Leaf[] = [];
   /** How many leading bytes the first keys of all leaves but the first one share: that one's is never compared. */
   #shared = Infinity;
+  /** Leaves of the last slab that are in use. */
   #slabUsed = 0;
-  #slabLeaves = 0;
   /** What `seek` has found: kept here, so that a put makes no garbage. */
   #leaf = 0;
   #place = 0;
 
-  constructor(memory: EntryMemory) {
+  constructor(memory: EntryMemory, pool: LeafPool) {
     this.#memory = memory;
+    this.#pool = pool;
     this.#leaves.push(this.#newLeaf());
   }
 
@@ -147,7 +134,14 @@ export class MemtableIndex {
     const leaves = new Uint32Array(this.#leaves.length * 3);
     for (const [at, leaf] of this.#leaves.entries())
       leaves.set([leaf.slab, leaf.slabPlace, leaf.count], at * 3);
-    return { slabs: [...this.#slabs], leaves };
+    return { slabs: this.#slabs.map(({ addresses }) => addresses), leaves };
+  }
+
+  /** Gives the memory back. Nobody looks at it any more, and nobody can: there are no leaves then. */
+  release(): void {
+    this.#pool.give(this.#slabs);
+    this.#slabs.length = 0;
+    this.#leaves.length = 0;
   }
 
   /** The key may stand first in the leaf after the one that was searched. */
@@ -270,24 +264,16 @@ export class MemtableIndex {
   }
 
   #newLeaf(): Leaf {
-    if (this.#slabUsed === this.#slabLeaves) {
-      // The first slab is small, since a small store is common.
-      this.#slabLeaves = this.#slabs.length === 0 ? 1 : leavesPerSlab;
-      this.#slabs.push(new SharedArrayBuffer(this.#slabLeaves * leafPlaces * 4));
+    let slab = this.#slabs.at(-1);
+    if (slab === undefined || this.#slabUsed === slab.leaves.length) {
+      slab = slab === undefined ? new LeafSlab(true) : this.#pool.take();
+      this.#slabs.push(slab);
       this.#slabUsed = 0;
     }
-    const slab = this.#slabs.length - 1;
-    const slabPlace = this.#slabUsed++;
-    return {
-      shared: 0,
-      firstHigh: 0,
-      firstLow: 0,
-      high: new Uint32Array(leafPlaces),
-      low: new Uint32Array(leafPlaces),
-      addresses: new Uint32Array(this.#slabs[slab]!, slabPlace * leafPlaces * 4, leafPlaces),
-      slab,
-      slabPlace,
-      count: 0,
-    };
+    const leaf = slab.leaves[this.#slabUsed++]!;
+    leaf.slab = this.#slabs.length - 1;
+    leaf.count = 0;
+    leaf.shared = 0;
+    return leaf;
   }
 }

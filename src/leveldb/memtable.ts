@@ -7,7 +7,8 @@
  */
 import { assert } from "../lib/assert.ts";
 import { type Bytes, copyRange } from "../lib/bytes.ts";
-import { Arena, type ChunkPool, offsetBits, offsetMask } from "./arena.ts";
+import { Arena, ChunkPool, offsetBits, offsetMask } from "./arena.ts";
+import { LeafPool } from "./leaf-slab.ts";
 import { EntryMemory, entryHeaderBytes } from "./memtable-entry.ts";
 import { type IndexParts, MemtableIndex } from "./memtable-index.ts";
 import {
@@ -28,6 +29,21 @@ export interface MemtableParts {
   readonly index: IndexParts;
 }
 
+/** What the leaves of the index take of a memtable, at the most: that of small values. */
+const leavesPart = 1 / 4;
+
+/** Memory of memtables that have gone, for those that come: it costs no page faults and leaves no garbage. */
+export class MemtablePool {
+  readonly chunks: ChunkPool;
+  readonly leaves: LeafPool;
+
+  /** Keeps up to so many bytes of keys and values, and what is needed to find them. */
+  constructor(bytesMax: number) {
+    this.chunks = new ChunkPool(bytesMax);
+    this.leaves = new LeafPool(bytesMax * leavesPart);
+  }
+}
+
 /** The life of a key as the next version of it continues it. */
 const firstLife = { created: 0, count: 0, isComplete: false };
 
@@ -43,11 +59,11 @@ export class Memtable {
   readonly #pins: number[] = [];
   #isDone = false;
 
-  constructor(pool: ChunkPool, keepsHistory: boolean) {
-    this.#arena = new Arena(pool);
+  constructor(pool: MemtablePool, keepsHistory: boolean) {
+    this.#arena = new Arena(pool.chunks);
     this.#keepsHistory = keepsHistory;
     this.memory = new EntryMemory(this.#arena.chunks, this.#arena.words);
-    this.index = new MemtableIndex(this.memory);
+    this.index = new MemtableIndex(this.memory, pool.leaves);
   }
 
   /** Memory in use, about. Overwritten values count: their place is not used again. */
@@ -138,7 +154,9 @@ export class Memtable {
   }
 
   #releaseIfUnused(): void {
-    if (this.#isDone && this.#pins.length === 0) this.#arena.release();
+    if (!this.#isDone || this.#pins.length > 0) return;
+    this.index.release();
+    this.#arena.release();
   }
 
   #reserve(key: Bytes, recordLength: number, sequence: number): number {

@@ -85,10 +85,10 @@ export class Merge {
   }
 
   /**
-   * Moves all versions of the next key on. Throws DecodeError for a record that is none. Requires that it is not
-   * done.
+   * Moves all versions of the next key on, and returns how many there were. Throws DecodeError for a record that is
+   * none. Requires that it is not done.
    */
-  step(sink: RowSink): void {
+  step(sink: RowSink): number {
     const heap = this.#heap;
     const head = heap[0]!;
     const { bytes, keyStart, keyEnd, recordEnd, sequence } = head.source;
@@ -100,16 +100,17 @@ export class Merge {
       next.high !== high ||
       next.low !== low ||
       !isSameKey(next, bytes, keyStart, keyEnd)
-    )
+    ) {
       this.#addSingle(sink, bytes, keyStart, keyEnd, recordEnd, sequence);
-    else
-      this.#addVersions(
-        sink,
-        bytes.subarray(keyStart, keyEnd),
-        bytes.subarray(keyEnd, recordEnd),
-        sequence,
-        head.layer,
-      );
+      return 1;
+    }
+    return this.#addVersions(
+      sink,
+      bytes.subarray(keyStart, keyEnd),
+      bytes.subarray(keyEnd, recordEnd),
+      sequence,
+      head.layer,
+    );
   }
 
   /** The common case: one version of the key, passed on as it is. */
@@ -131,7 +132,7 @@ export class Merge {
     sink.add(this.#scratch, 0, keyEnd - keyStart, length, sequence);
   }
 
-  #addVersions(sink: RowSink, key: Bytes, record: Bytes, sequence: number, layer: number): void {
+  #addVersions(sink: RowSink, key: Bytes, record: Bytes, sequence: number, layer: number): number {
     const versions: Version[] = [{ ...decodeRecord(record), sequence, layer }];
     for (let head = this.#heap[0]; head !== undefined; head = this.#heap[0]) {
       const { bytes, keyEnd, recordEnd } = head.source;
@@ -148,6 +149,7 @@ export class Merge {
       const row = concatBytes([key, encodeRecord(version)]);
       sink.add(row, 0, key.length, row.length, version.sequence);
     }
+    return versions.length;
   }
 
   #advanceFirst(): void {

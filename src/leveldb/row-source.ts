@@ -1,10 +1,10 @@
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
 import { offsetBits, offsetMask } from "./arena.ts";
 import { type RowBlock, RowPointer } from "./block.ts";
+import { leafPlaces } from "./leaf-slab.ts";
 import type { RunPart, TableFile } from "./manifest.ts";
 import type { MemtableParts } from "./memtable.ts";
 import { type EntryMemory, entryHeaderBytes } from "./memtable-entry.ts";
-import { leafPlaces } from "./memtable-index.ts";
 import type { Table } from "./table.ts";
 
 /**
@@ -37,7 +37,12 @@ export class RunSource implements RowSource {
   constructor(parts: readonly RunPart[], open: (file: TableFile) => Table) {
     this.#parts = parts;
     this.#open = open;
-    this.#nextPart();
+    try {
+      this.#nextPart();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   get bytes(): Bytes {

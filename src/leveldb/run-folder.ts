@@ -1,10 +1,18 @@
-import type { Disk } from "../env/disk.ts";
+import type { Disk, DiskLock } from "../env/disk.ts";
 import type { Tables } from "../env/tables.ts";
 import type { Workers } from "../env/workers.ts";
 import { assert } from "../lib/assert.ts";
+import { KvraftError } from "../lib/error.ts";
 import type { BlockCache } from "./block-cache.ts";
 import { corruption } from "./corruption.ts";
-import { isRunName, manifestPath, manifestTemporaryPath, runName, runPath } from "./folder-names.ts";
+import {
+  isRunName,
+  lockPath,
+  manifestPath,
+  manifestTemporaryPath,
+  runName,
+  runPath,
+} from "./folder-names.ts";
 import {
   emptyManifest,
   filesOf,
@@ -28,6 +36,17 @@ export function storeExists(disk: Disk, folder: string): boolean {
   const run = disk.list(folder).find(isRunName);
   if (run === undefined) return false;
   throw corruption(`open "${folder}"`, `it holds runs ("${run}") but no MANIFEST`);
+}
+
+/** LOCKED when another process has it. */
+export function takeLock(env: StoreEnv, folder: string): DiskLock {
+  const lock = env.disk.lock(lockPath(folder));
+  if (lock === undefined)
+    throw new KvraftError(
+      "LOCKED",
+      `Cannot open "${folder}": the folder is locked by another process; stop that process or choose another folder`,
+    );
+  return lock;
 }
 
 /** Makes an empty store in a folder that has none; durable once it was opened. */
@@ -117,6 +136,22 @@ export class RunFolder {
       if (present.has(number) || table === undefined) continue;
       this.#open.delete(number);
       table.release();
+    }
+  }
+
+  /** The same, and what was only prepared will be named by none. */
+  replace(manifest: Manifest): void {
+    this.follow(manifest);
+    const named = new Set(filesOf(manifest).map((file) => file.number));
+    this.forget([...this.#open.keys()].filter((number) => !named.has(number)));
+  }
+
+  /** Lets go of files that were prepared, and that no MANIFEST will name. */
+  forget(numbers: Iterable<number>): void {
+    for (const number of numbers) {
+      const table = this.#open.get(number);
+      this.#open.delete(number);
+      table?.release();
     }
   }
 

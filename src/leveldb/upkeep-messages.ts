@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../lib/error.ts";
+import type { InstallOrder, InstallReport } from "./install-messages.ts";
 import type { Applied, Manifest, TableFile } from "./manifest.ts";
 import type { MemtableParts } from "./memtable.ts";
 
@@ -35,7 +36,8 @@ export type UpkeepOrder =
   /** Merge everything into one run. Answered by "compacted". */
   | { readonly kind: "compact" }
   /** Nobody writes much (or somebody does again): give back more space than while every write counts. */
-  | { readonly kind: "rest"; readonly isResting: boolean };
+  | { readonly kind: "rest"; readonly isResting: boolean }
+  | ({ readonly kind: "install" } & InstallOrder);
 
 /** What flushes and merges have cost since the worker began. */
 export interface UpkeepWork {
@@ -63,11 +65,15 @@ export const noWork: UpkeepWork = {
 export type UpkeepReport =
   /** A file is complete that MANIFEST will name soon: whoever opens it now need not open many at once then. */
   | { readonly kind: "built"; readonly file: TableFile }
-  /** MANIFEST is this one, and all that it names is durable. `isFlush`: it holds the oldest sealed memtable. */
+  /**
+   * MANIFEST is this one, and all that it names is durable. `isFlush`: it holds the oldest sealed memtable. `install`:
+   * it holds what that install has brought, and nothing of before, in files or sealed.
+   */
   | {
       readonly kind: "installed";
       readonly manifest: Manifest;
       readonly isFlush: boolean;
+      readonly install: number | undefined;
       readonly work: UpkeepWork;
       /** Bytes of files to bytes alive, as far as is known. */
       readonly spaceRatio: number;
@@ -75,6 +81,7 @@ export type UpkeepReport =
       readonly mergeDebtBytes: number;
     }
   | { readonly kind: "compacted" }
+  | ({ readonly kind: "install" } & InstallReport)
   /** Something has happened that people may want to know. */
   | { readonly kind: "line"; readonly text: string }
   /** Nothing more is tried: what is on disk is not known. */

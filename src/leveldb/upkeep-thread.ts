@@ -1,6 +1,8 @@
 import type { WorkerThread } from "../env/workers.ts";
 import { assert, unreachable } from "../lib/assert.ts";
 import { KvraftError } from "../lib/error.ts";
+import { Install, type InstallHooks } from "./install.ts";
+import type { InstallReport, InstallState } from "./install-messages.ts";
 import type { Applied, TableFile } from "./manifest.ts";
 import type { Memtable } from "./memtable.ts";
 import type { RunFolder, StoreEnv } from "./run-folder.ts";
@@ -39,6 +41,9 @@ export class UpkeepThread {
   #thread: WorkerThread | undefined;
   /** Newest first, as readers look for keys. */
   #sealed: readonly Sealed[] = [];
+  /** The last one, and how many there were. */
+  #install: Install | undefined;
+  #installs = 0;
   #isCompacting = false;
   #isResting = false;
   #failure: KvraftError | undefined;
@@ -76,6 +81,25 @@ export class UpkeepThread {
 
   get mergeDebtBytes(): number {
     return this.#mergeDebtBytes;
+  }
+
+  /** Whether another state takes the place of this one at any moment now. */
+  get isReplacing(): boolean {
+    return this.#install?.isFinishing === true && this.#failure === undefined;
+  }
+
+  /** One at a time. When `installed` is told, nothing is sealed any more. */
+  beginInstall(hooks: InstallHooks, checkNewer: (state: InstallState) => void): Install {
+    this.#checkFailure();
+    assert(this.#install === undefined || this.#install.isOver, "one state is installed at a time");
+    this.#install = new Install(++this.#installs, hooks, {
+      tell: (order) => this.#tell({ kind: "install", ...order }),
+      check: () => this.#checkFailure(),
+      checkNewer,
+      built: (file) => this.#built(file),
+      forget: (numbers) => this.runs.forget(numbers),
+    });
+    return this.#install;
   }
 
   seal(sealed: Sealed): void {
@@ -117,8 +141,8 @@ export class UpkeepThread {
    * then.
    */
   close(): boolean {
-    for (const { memtable } of this.#sealed) memtable.done();
-    this.#sealed = [];
+    this.#install?.close();
+    this.#dropSealed();
     this.runs.close();
     const hasEnded = this.#thread?.end() ?? true;
     this.#thread = undefined;
@@ -154,6 +178,8 @@ export class UpkeepThread {
       case "compacted":
         this.#isCompacting = false;
         return;
+      case "install":
+        return this.#hearInstall(report);
       case "line":
         return this.#options.report(report.text);
       case "failed":
@@ -163,9 +189,18 @@ export class UpkeepThread {
     }
   }
 
+  #hearInstall(report: InstallReport): void {
+    const install = this.#install;
+    if (this.#failure !== undefined) return;
+    if (install?.number === report.install && !install.isOver) install.hear(report);
+    // It was on its way when the install was given up.
+    else if (report.step === "built") this.#tell({ kind: "remove", number: report.file.number });
+  }
+
   #installed({
     manifest,
     isFlush,
+    install,
     work,
     spaceRatio,
     mergeDebtBytes,
@@ -174,9 +209,21 @@ export class UpkeepThread {
     this.#work = work;
     this.#spaceRatio = spaceRatio;
     this.#mergeDebtBytes = mergeDebtBytes;
-    if (!this.#reading(() => this.runs.follow(manifest)) || !isFlush) return;
-    this.#sealed.at(-1)!.memtable.done();
-    this.#sealed = this.#sealed.slice(0, -1);
+    const isNew = install !== undefined;
+    const follow = () => (isNew ? this.runs.replace(manifest) : this.runs.follow(manifest));
+    if (!this.#reading(follow)) return;
+    if (isNew) {
+      this.#dropSealed();
+      this.#install!.installed();
+    } else if (isFlush) {
+      this.#sealed.at(-1)!.memtable.done();
+      this.#sealed = this.#sealed.slice(0, -1);
+    }
+  }
+
+  #dropSealed(): void {
+    for (const { memtable } of this.#sealed) memtable.done();
+    this.#sealed = [];
   }
 
   #built(file: TableFile): void {

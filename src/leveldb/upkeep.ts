@@ -1,8 +1,11 @@
 import type { WorkerEnv, WorkerPace, WorkerService } from "../env/workers.ts";
 import { assert, unreachable } from "../lib/assert.ts";
 import { compareBytes } from "../lib/bytes.ts";
+import { DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import { runPath } from "./folder-names.ts";
+import { InstallBuild } from "./install-build.ts";
+import type { InstallOrder, InstallReport, InstallState } from "./install-messages.ts";
 import { estimateLive, type KeySample } from "./key-sample.ts";
 import {
   filesOf,
@@ -18,6 +21,7 @@ import { EntryMemory } from "./memtable-entry.ts";
 import { pickMerge } from "./merge-policy.ts";
 import { MemtableSource, RunSource } from "./row-source.ts";
 import { RunBuild } from "./run-build.ts";
+import type { BuiltFile } from "./run-writer.ts";
 import { Table } from "./table.ts";
 import { noWork, type UpkeepOptions, type UpkeepOrder, type UpkeepReport } from "./upkeep-messages.ts";
 
@@ -63,6 +67,8 @@ export class Upkeep implements WorkerService {
   readonly #flushes: Flush[] = [];
   #flush: { readonly flush: Flush; readonly build: RunBuild } | undefined;
   #step: MergeStep | undefined;
+  /** Another state that comes in. */
+  #incoming: InstallBuild | undefined;
   #isResting = false;
   /** Whether garbage takes more space than is put up with, in a store that is large enough to know. */
   #isShortOfSpace = false;
@@ -94,9 +100,16 @@ export class Upkeep implements WorkerService {
     const beganMs = this.#env.monotonicMs();
     this.#guard(() => {
       if (this.#manifest === undefined) return;
-      if (this.#flush !== undefined || (this.#flushes.length > 0 && !this.#owesMerging())) {
+      // What is stored and merged now is dropped in a moment.
+      if (this.#incoming?.isFinishing === true) {
+        this.#takeSome(this.#incoming);
+        pace = "busy";
+      } else if (this.#flush !== undefined || (this.#flushes.length > 0 && !this.#owesMerging())) {
         this.#flushSome();
         this.#work.flushMs += this.#env.monotonicMs() - beganMs;
+        pace = "busy";
+      } else if (this.#flushes.length === 0 && this.#incoming?.hasWork === true) {
+        this.#takeSome(this.#incoming);
         pace = "busy";
       } else if (this.#mergeSome()) {
         this.#work.mergeMs += this.#env.monotonicMs() - beganMs;
@@ -111,6 +124,8 @@ export class Upkeep implements WorkerService {
     this.#flush?.build.abandon();
     this.#flush = undefined;
     this.#abandonStep();
+    this.#incoming?.abandon();
+    this.#incoming = undefined;
   }
 
   #receive(order: UpkeepOrder): void {
@@ -128,6 +143,8 @@ export class Upkeep implements WorkerService {
       case "rest":
         this.#isResting = order.isResting;
         return;
+      case "install":
+        return this.#receiveInstall(order);
       default:
         unreachable(order);
     }
@@ -347,10 +364,67 @@ export class Upkeep implements WorkerService {
     );
   }
 
-  // ---- both ----
+  // ---- another state ----
+
+  #receiveInstall(order: InstallOrder): void {
+    const { install } = order;
+    if (order.step === "begin") this.#incoming = this.#beginInstall(install);
+    // Rows that were on their way when the ones before were refused.
+    if (this.#incoming?.install !== install) return;
+    if (order.step === "add") this.#incoming.add(order.rows);
+    else if (order.step === "finish") this.#incoming.finish(order);
+    else if (order.step === "abandon") this.#dropIncoming();
+  }
+
+  #beginInstall(install: number): InstallBuild {
+    return new InstallBuild(this.#env, {
+      install,
+      folder: this.#folder,
+      tableBytesMax: this.#options.tableBytesMax,
+      nextNumber: () => this.#nextNumber++,
+      send: (report: InstallReport) => this.#send({ kind: "install", ...report }),
+    });
+  }
+
+  #takeSome(incoming: InstallBuild): void {
+    try {
+      const state = incoming.work();
+      if (state !== undefined) this.#replace(incoming, state);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#dropIncoming();
+      this.#send({ kind: "install", step: "refused", install: incoming.install, why: error.message });
+    }
+  }
+
+  #dropIncoming(): void {
+    this.#incoming?.abandon();
+    this.#incoming = undefined;
+  }
+
+  /** What has come in is the store from now on, and nothing else is. */
+  #replace(incoming: InstallBuild, { sequence, applied }: InstallState): void {
+    this.end();
+    this.#flushes.length = 0;
+    this.#owedBytes = 0;
+    // Whoever waits for a merge of everything is told when the new state was merged.
+    this.#isCompacting ||= this.#compaction !== undefined;
+    this.#compaction = undefined;
+    const parts = incoming.outputs.map(({ file }) => ({ file, from: undefined }));
+    const runs = parts.length === 0 ? [] : [{ id: this.#nextNumber++, parts }];
+    const changed = { sequence, applied, historyFloor: sequence, logStart: applied, runs, merges: [] };
+    this.#install({ ...this.#known, ...changed }, incoming, false, incoming.install);
+  }
+
+  // ---- all of them ----
 
   /** What was built becomes a part of the store: first the files' names are durable, then MANIFEST. */
-  #install(manifest: Manifest, build: RunBuild, isFlush: boolean): void {
+  #install(
+    manifest: Manifest,
+    build: { readonly outputs: readonly BuiltFile[] },
+    isFlush: boolean,
+    install?: number,
+  ): void {
     if (build.outputs.length > 0) this.#env.disk.syncFolder(this.#folder);
     const installed = { ...manifest, nextNumber: this.#nextNumber };
     writeManifest(this.#env.disk, this.#folder, installed);
@@ -363,6 +437,7 @@ export class Upkeep implements WorkerService {
       kind: "installed",
       manifest: installed,
       isFlush,
+      install,
       work: { ...this.#work },
       spaceRatio: this.#spaceRatio,
       mergeDebtBytes: installed.merges.reduce(

@@ -5,7 +5,7 @@
 import { realEnv } from "../../src/env/real-env.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { endPart, endProgress, partOptions, progress } from "./store-child.ts";
-import { folderBytes } from "./store-files.ts";
+import { folderBytes, folderMark } from "./store-files.ts";
 import { Heartbeat, nowMs, type Span, type Stops, Turns } from "./store-heartbeat.ts";
 import { type ProcessorTime, processorTime, processorTimeSince } from "./store-processor.ts";
 import { batchPuts, keyBytes, StoreBatch, StoreWorkload, shuffled, valueBytes } from "./store-workload.ts";
@@ -186,14 +186,14 @@ async function flush(): Promise<number> {
 async function settle(what: string): Promise<void> {
   const fromMs = nowMs();
   let quietSinceMs = fromMs;
-  let knownBytes = 0;
+  let known = "";
   heartbeat.start();
   while (nowMs() - quietSinceMs < quietMs) {
     await Bun.sleep(100);
     const debt = Number(db.getProperty("kvraft.merge-debt-bytes"));
-    const bytes = folderBytes(folder);
-    if (debt > 0 || bytes !== knownBytes) quietSinceMs = nowMs();
-    knownBytes = bytes;
+    const mark = folderMark(folder);
+    if (debt > 0 || mark !== known) quietSinceMs = nowMs();
+    known = mark;
     progress(`kvraft: ${what}, ${debt} bytes to go`, nowMs() - fromMs, mergeMinutesMax * 60_000);
     if (nowMs() - fromMs > mergeMinutesMax * 60_000)
       throw new Error(`The store still merges after ${mergeMinutesMax} minutes`);

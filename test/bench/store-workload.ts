@@ -3,6 +3,7 @@
  * memory, and a value differs from all others.
  */
 import { Prng } from "../../src/env/prng.ts";
+import { copyRange } from "../../src/lib/bytes.ts";
 
 export const keyBytes = 16;
 export const valueBytes = 256;
@@ -41,7 +42,7 @@ export class StoreWorkload {
   value(into: Uint8Array): void {
     const serial = ++this.#serial;
     const from = mix(serial, this.#seeds[7]!) & (poolBytes / 2 - 1);
-    into.set(this.#pool.subarray(from, from + valueBytes));
+    copyRange(this.#pool, from, from + valueBytes, into, 0);
     for (let at = 0; at < 4; at++) into[at] = serial >>> (8 * at);
   }
 }

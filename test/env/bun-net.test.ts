@@ -192,10 +192,10 @@ test("an acceptor that is closed keeps its connections and takes no more", async
   acceptor.close();
   near.socket.write(new Uint8Array(3));
   await until(() => far.received === 3, "the bytes are there");
-  expect(await failureOf("127.0.0.1", acceptor.port)).toBe(
-    "the connection was refused, nothing listens there",
-  );
+  expect(await failureOf("127.0.0.1", acceptor.port)).toBe(`refused: ${nobodyText}`);
 });
+
+const nobodyText = "the connection was refused, nothing listens there";
 
 function failureOf(host: string, port: number): Promise<string> {
   return new Promise((resolve) => {
@@ -206,7 +206,7 @@ function failureOf(host: string, port: number): Promise<string> {
       () => {
         throw new Error("opened");
       },
-      (reason) => resolve(isLater ? reason : "NESTED"),
+      (reason, kind) => resolve(isLater ? `${kind}: ${reason}` : "NESTED"),
     );
     isLater = true;
   });
@@ -219,8 +219,30 @@ test("a peer that resets at once is a connection that closes, not an exception",
 });
 
 test("a dial that cannot succeed says why, later", async () => {
-  expect(await failureOf("no.such.host.invalid", 5001)).toBe("the host is unknown");
-  expect(await failureOf("127.0.0.1", 99_999)).toContain("ERR_OUT_OF_RANGE");
+  expect(await failureOf("no.such.host.invalid", 5001)).toBe("unreachable: the host is unknown");
+  expect(await failureOf("127.0.0.1", 99_999)).toStartWith("unreachable: ERR_OUT_OF_RANGE");
+});
+
+test("a dial to a port that nobody listens on is refused, quickly", async () => {
+  const { acceptor } = await pair();
+  acceptor.close();
+  for (const host of ["127.0.0.1", "localhost"]) {
+    const startedAt = performance.now();
+    expect(await failureOf(host, acceptor.port)).toBe(`refused: ${nobodyText}`);
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  }
+});
+
+/** A network of its own, in which nothing is up; not every machine lets us make one. */
+const alone = ["unshare", "--map-root-user", "--net"];
+const canBeAlone = Bun.which("unshare") !== null && Bun.spawnSync([...alone, "true"]).exitCode === 0;
+
+test.skipIf(!canBeAlone)("a dial of a machine that has no network is not refused", () => {
+  const script = join(import.meta.dir, "dial-once.ts");
+  const dial = (...how: string[]) =>
+    Bun.spawnSync([...how, process.execPath, script, "127.0.0.1", "1"]).stdout.toString();
+  expect(dial(...alone)).toBe("unreachable: this machine has no way to the host\n");
+  expect(dial()).toBe(`refused: ${nobodyText}\n`);
 });
 
 test("a dial that was cancelled is never told of, and its late connection is dropped", async () => {

@@ -79,6 +79,7 @@ describe("a whole store", () => {
     expect(store).toEqual({
       sequence: manifest.sequence,
       applied: { index: 3, term: 1 },
+      logStart: { index: 0, term: 0 },
       runs: 3,
       files: files.length,
       rows: files.reduce((sum, file) => sum + file.rows, 0),
@@ -440,5 +441,18 @@ describe("what no store would write", () => {
       manifest: (manifest) => ({ ...manifest, merges: [{ inputs: [7], output: 2, isBottom: true }] }),
     });
     expect(unmerged).toEqual(["MANIFEST : a merge of runs 7 into run 2"]);
+  });
+
+  test("an installed state that goes further than what is applied", () => {
+    for (const logStart of [
+      { index: 9, term: 0 },
+      { index: 8, term: 3 },
+    ])
+      expect(
+        forged({
+          add: manyRows,
+          manifest: (manifest) => ({ ...manifest, applied: { index: 8, term: 2 }, logStart }),
+        }),
+      ).toEqual([`MANIFEST : an installed state up to entry ${logStart.index} of term ${logStart.term}`]);
   });
 });

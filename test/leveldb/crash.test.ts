@@ -11,6 +11,7 @@ import type { LevelDB } from "../../src/leveldb/level-db.ts";
 import { filesOf, readManifest } from "../../src/leveldb/manifest.ts";
 import { toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
+import { imagesOf } from "./crash-images.ts";
 import {
   folder,
   lastSequenceOf,
@@ -279,29 +280,5 @@ class Recovery {
     expect(manifest.runs.length, where).toBeLessThanOrEqual(this.#story.options.runsMax!);
     const files = filesOf(manifest).map(({ number }) => `${String(number).padStart(6, "0")}.run`);
     expect(disk.list(folder), where).toEqual([...files.sort(), "MANIFEST"]);
-  }
-}
-
-/** Every disk that a crash at one of the moments may leave, and of equal ones the first. */
-function* imagesOf(
-  moments: readonly Moment[],
-  imagesMax = Infinity,
-): IterableIterator<{
-  image: MemoryDisk;
-  moment: Moment;
-  where: string;
-}> {
-  const seen = new Set<string>();
-  const isNew = (...identity: readonly unknown[]): boolean => {
-    const { size } = seen;
-    return seen.add(identity.join(" ")).size > size;
-  };
-  let images = 0;
-  for (const [step, moment] of moments.entries()) {
-    const { disk, applied, wasOpened } = moment;
-    if (!isNew("moment", applied, wasOpened, disk.fingerprint())) continue;
-    for (const image of disk.images(imagesMax))
-      if (isNew("image", applied, wasOpened, image.fingerprint()))
-        yield { image, moment, where: `crash before step ${step + 1}, image ${++images}` };
   }
 }

@@ -29,17 +29,23 @@ test("a store that is killed at any moment has its first writes, at least all th
     let flushes = 0;
     for (let round = 1; round <= rounds; round++) {
       const lines = await writeAndKill(path, prng);
-      const durable = lines.filter((line) => /^durable \d+$/.test(line)).map((line) => Number(line.slice(8)));
+      const numbersOf = (what: string) =>
+        lines.filter((line) => line.startsWith(`${what} `)).map((line) => Number(line.slice(what.length)));
+      const durable = numbersOf("durable");
+      const installed = numbersOf("installed");
       flushes += durable.length;
       const where = `round ${round}`;
       expect(
-        lines.filter((line) => !/^(open|durable \d+)$/.test(line)),
+        lines.filter((line) => !/^(open|durable \d+|installed \d+)$/.test(line)),
         where,
       ).toEqual([]);
       const store = LevelDB.open(realEnv(), path, options);
       // The writer before has the same promise as this one: what was there once stays.
       const before = model.length;
-      expect(store.sequence, where).toBeGreaterThanOrEqual(Math.max(before, durable.at(-1) ?? 0));
+      const known = Math.max(before, durable.at(-1) ?? 0, installed.at(-1) ?? 0);
+      expect(store.sequence, where).toBeGreaterThanOrEqual(known);
+      expect(store.logStart.index, where).toBeGreaterThanOrEqual(installed.at(-1) ?? 0);
+      expect(store.logStart.index, where).toBeLessThanOrEqual(store.sequence);
       expect(store.applied.index, where).toBe(store.sequence);
       for (let number = before + 1; number <= store.sequence; number++) {
         const { key, value } = writeOf(number);

@@ -32,6 +32,7 @@ const manifest: Manifest = {
   sequence: Number.MAX_SAFE_INTEGER,
   applied: { index: 4000, term: 7 },
   historyFloor: 300,
+  logStart: { index: 3000, term: 5 },
   runs: [
     { id: 12, parts: [{ file: first, from: undefined }] },
     { id: 10, parts: [{ file: { ...first, number: 9 }, from: toUtf8("m") }] },
@@ -62,7 +63,7 @@ function failureOf(bytes: Uint8Array): KvraftError {
 }
 
 test("the worked example of the grammar holds", () => {
-  expect(toHex(encodeManifest(emptyManifest))).toBe("6b76726166744d4602000700000034f33d8701000000000000");
+  expect(toHex(encodeManifest(emptyManifest))).toBe("6b76726166744d46030009000000cb125a9d010000000000000000");
 });
 
 test("what is encoded is decoded again", () => {
@@ -90,21 +91,24 @@ test("a cut MANIFEST, an empty one and one with something behind it are CORRUPTI
   expect(failureOf(Uint8Array.from([...whole, 0])).code).toBe("CORRUPTION");
 });
 
-test("a whole MANIFEST of the format before is refused as such, too", () => {
-  const failure = failureOf(fromHex("6b76726166744d46010005000000c047b9370100000000")!);
+test.each([
+  [1, "6b76726166744d46010005000000c047b9370100000000"],
+  [2, "6b76726166744d4602000700000034f33d8701000000000000"],
+])("a whole MANIFEST of format %d is refused as such, too", (format, hex) => {
+  const failure = failureOf(fromHex(hex)!);
   expect(failure.code).toBe("FORMAT");
-  expect(failure.message).toContain("it has format 1, this program knows format 2");
+  expect(failure.message).toContain(`it has format ${format}, this program knows format 3`);
 });
 
 test("a whole MANIFEST of a newer format is refused as such, and not as damage", () => {
   const bytes = encodeManifest(manifest);
-  bytes[8] = 3;
+  bytes[8] = 4;
   const checksum = crc32(bytes.subarray(18), crc32(bytes.subarray(0, 14), 0x6d616e66));
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(14, checksum, true);
   const failure = failureOf(bytes);
   expect(failure.code).toBe("FORMAT");
   expect(failure.message).toBe(
-    `Cannot read "${path}": it has format 3, this program knows format 2; use the version of kvraft that wrote it`,
+    `Cannot read "${path}": it has format 4, this program knows format 3; use the version of kvraft that wrote it`,
   );
 });
 

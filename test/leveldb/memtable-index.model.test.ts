@@ -1,8 +1,7 @@
 /** A memtable against an array of all that was ever written: points, cursors, and the rows that a flush finds. */
 import { expect, test } from "bun:test";
 import type { Prng } from "../../src/env/prng.ts";
-import { ChunkPool } from "../../src/leveldb/arena.ts";
-import { Memtable } from "../../src/leveldb/memtable.ts";
+import { Memtable, MemtablePool } from "../../src/leveldb/memtable.ts";
 import { MemtableCursor } from "../../src/leveldb/memtable-cursor.ts";
 import { EntryMemory } from "../../src/leveldb/memtable-entry.ts";
 import { valueOfRecord } from "../../src/leveldb/record.ts";
@@ -36,7 +35,7 @@ class Twin {
 
   constructor(keepsHistory: boolean) {
     this.keepsHistory = keepsHistory;
-    this.memtable = new Memtable(new ChunkPool(0), keepsHistory);
+    this.memtable = new Memtable(new MemtablePool(0), keepsHistory);
   }
 
   write(prng: Prng, keyOf: () => Bytes): void {

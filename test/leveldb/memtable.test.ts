@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import { ChunkPool } from "../../src/leveldb/arena.ts";
-import { Memtable } from "../../src/leveldb/memtable.ts";
+import { Memtable, MemtablePool } from "../../src/leveldb/memtable.ts";
 import { MemtableCursor } from "../../src/leveldb/memtable-cursor.ts";
 import { EntryMemory } from "../../src/leveldb/memtable-entry.ts";
 import { decodeRecord } from "../../src/leveldb/record.ts";
@@ -10,7 +9,7 @@ import { type Bytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 
 const key = toUtf8("key");
 
-function newMemtable(keepsHistory = false, pool = new ChunkPool(0)): Memtable {
+function newMemtable(keepsHistory = false, pool = new MemtablePool(0)): Memtable {
   return new Memtable(pool, keepsHistory);
 }
 
@@ -49,7 +48,7 @@ test("keys and values are copied: the caller may reuse its buffers", () => {
 });
 
 test("a value that was read stays what it was when the key is written again, and when the memory is", () => {
-  const pool = new ChunkPool(4 * 1024 * 1024);
+  const pool = new MemtablePool(4 * 1024 * 1024);
   const memtable = newMemtable(false, pool);
   memtable.beginWrite();
   memtable.put(toUtf8("fills the first chunk"), new Uint8Array(100_000), 1);

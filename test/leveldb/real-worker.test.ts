@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realEnv } from "../../src/env/real-env.ts";
+import { checkStore } from "../../src/leveldb/check-store.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
@@ -113,6 +114,101 @@ test("a disk that fails the worker is told to the owner once, in a turn of its o
   expect([again.get(toUtf8("a")), again.get(toUtf8("b"))].map(text)).toEqual(["1", undefined]);
   expect(failures.length).toBe(1);
   again.close();
+});
+
+test("the state of one store goes into another beside the event loop, chunk by chunk, and both are whole afterwards", async () => {
+  const options = { createIfMissing: true, memtableBytesMax: 200_000, tableBytesMax: 50_000 };
+  const source = LevelDB.open(env, join(root, "source"), options);
+  const target = LevelDB.open(env, join(root, "target"), options);
+  const put = (store: LevelDB, place: number, value: string) =>
+    store.put(toUtf8(keyOf(place)), toUtf8(value));
+  for (let place = 0; place < 9000; place++) put(source, place, `${place} ${"x".repeat(place % 300)}`);
+  for (let place = 0; place < 9000; place += 3) source.delete(toUtf8(keyOf(place)));
+  source.flush({ index: 9, term: 2 });
+  for (let place = 0; place < 500; place++) put(target, place, "old");
+  target.flush({ index: 1, term: 1 });
+  const snapshot = target.getSnapshot();
+  const scan = source.scanDurable();
+  const told: string[] = [];
+  let [bytesOnTheWay, bytesTaken, chunks] = [0, 0, 0];
+  const install = target.beginInstall({
+    consumed: (bytes) => {
+      bytesOnTheWay -= bytes;
+      bytesTaken += bytes;
+    },
+    installed: () => told.push("installed"),
+    refused: ({ message }) => told.push(message),
+  });
+  for (let chunk = scan.read(20_000); chunk !== undefined; chunk = scan.read(20_000)) {
+    await until(() => bytesOnTheWay < 50_000);
+    bytesOnTheWay += chunk.length;
+    install.add(chunk);
+    // The target goes on meanwhile, and so does the source.
+    put(target, chunks, "old, too");
+    put(source, chunks, "too late");
+    if (++chunks % 10 === 0) target.seal({ index: 1 + chunks / 10, term: 1 });
+    if (chunks % 10 === 0) await until(() => !target.isSealed);
+  }
+  put(target, 1, "in memory");
+  target.seal({ index: 8, term: 1 });
+  const { sequence, applied } = scan;
+  install.finish({ sequence, applied });
+  expect(text(target.get(toUtf8(keyOf(1))))).toBe("in memory");
+  await until(() => told.length > 0);
+  expect([told, bytesOnTheWay]).toEqual([["installed"], 0]);
+  expect(chunks).toBeGreaterThan(50);
+  expect(bytesTaken).toBeLessThan(scan.bytes);
+  scan.close();
+  const check = (store: LevelDB) => {
+    expect([store.sequence, store.applied, store.logStart]).toEqual([sequence, applied, applied]);
+    for (let place = 0; place < 9000; place++) {
+      const value = place % 3 === 0 ? undefined : `${place} ${"x".repeat(place % 300)}`;
+      expect(text(store.get(toUtf8(keyOf(place))))).toBe(value);
+    }
+  };
+  check(target);
+  expect(text(target.get(toUtf8(keyOf(0)), { snapshot }))).toBe("old");
+  target.releaseSnapshot(snapshot);
+  await until(() => runFiles(join(root, "target")).length === Number(target.getProperty("kvraft.files")));
+  target.close();
+  source.close();
+  const again = LevelDB.open(env, join(root, "target"), options);
+  check(again);
+  again.close();
+  const examination = checkStore(env, join(root, "target"));
+  let next = examination.next();
+  while (next.done !== true) next = examination.next();
+  expect(next.value).toMatchObject({ findings: [], leftovers: [], strangers: [] });
+  expect(next.value.store).toMatchObject({ runs: 1, rows: 6000, sequence, applied, logStart: applied });
+});
+
+test("an install that is given up or refused leaves no file, also of those that nobody has been told of", async () => {
+  const folder = join(root, "given up");
+  const store = LevelDB.open(env, folder, { createIfMissing: true, tableBytesMax: 10_000 });
+  for (let place = 0; place < 2000; place++) store.put(toUtf8(keyOf(place)), toUtf8("x".repeat(100)));
+  store.flush({ index: 1, term: 1 });
+  const scan = store.scanDurable();
+  const chunk = scan.read(60_000)!;
+  scan.close();
+  const files = runFiles(folder).length;
+  let isRefused = false;
+  const begin = () =>
+    store.beginInstall({ consumed: () => {}, installed: () => {}, refused: () => (isRefused = true) });
+  const isTidy = () => runFiles(folder).length === files;
+  const built = () => runFiles(folder).length > files + 2;
+  const install = begin();
+  install.add(chunk);
+  // Its reports wait for a turn of the event loop.
+  while (!built()) Bun.sleepSync(5);
+  install.abandon();
+  await until(isTidy);
+  const other = begin();
+  other.add(chunk);
+  other.add(chunk);
+  await until(() => isRefused);
+  await until(isTidy);
+  expect(Number(store.getProperty("kvraft.files"))).toBe(files);
+  store.close();
 });
 
 function runFiles(folder: string): string[] {
