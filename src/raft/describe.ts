@@ -1,14 +1,14 @@
 import { unreachable } from "../lib/assert.ts";
 import { fromUtf8 } from "../lib/bytes.ts";
-import type { RaftState } from "./raft.ts";
-import type { Entry, EntryId, Message, NodeId, ReadState, Write } from "./types.ts";
+import type { RaftState } from "./raft-options.ts";
+import type { Entry, EntryId, Message, NodeId, ReadState, RequestVote, Write } from "./types.ts";
 
 /** One message as one line: `n1→n2 append-entries term 2 prev 4/1 entries 5..7 commit 3`. */
 export function describeMessage(message: Message): string {
   const head = `${message.from}→${message.to} ${message.kind} term ${message.term}`;
   switch (message.kind) {
     case "request-vote":
-      return `${head}${message.preVote ? " pre-vote" : ""} last ${describeId(message.last)}`;
+      return `${head}${describeCampaign(message)} last ${describeId(message.last)}`;
     case "request-vote-reply":
       return `${head}${message.preVote ? " pre-vote" : ""} ${message.granted ? "granted" : "refused"}`;
     case "append-entries":
@@ -20,6 +20,10 @@ export function describeMessage(message: Message): string {
       return `${head} commit ${message.commit} context ${message.context}`;
     case "heartbeat-reply":
       return `${head} context ${message.context}`;
+    case "install-snapshot":
+      return `${head} start ${describeId(message.start)}`;
+    case "timeout-now":
+      return head;
     default:
       return unreachable(message);
   }
@@ -43,8 +47,9 @@ export function describeWrite(write: Write): string {
     hardState === undefined
       ? ""
       : ` term ${hardState.term} vote ${describeNode(hardState.vote)} commit ${hardState.commit}`;
+  const start = write.start === undefined ? "" : ` start ${describeId(write.start)}`;
   const entries = write.entries.length === 0 ? "" : ` entries ${write.entries.map(describeId).join(" ")}`;
-  return `write ${write.id}${state}${entries}`;
+  return `write ${write.id}${state}${start}${entries}`;
 }
 
 /** One node as one line; `-` stands for nobody. */
@@ -68,6 +73,10 @@ const shownBytesMax = 32;
 function describeData(data: Uint8Array): string {
   const isPlain = data.length <= shownBytesMax && data.every((byte) => byte >= 0x20 && byte < 0x7f);
   return isPlain ? JSON.stringify(fromUtf8(data)) : `${data.length} bytes`;
+}
+
+function describeCampaign({ preVote, isTransfer }: RequestVote): string {
+  return `${preVote ? " pre-vote" : ""}${isTransfer ? " transfer" : ""}`;
 }
 
 function describeRange(entries: readonly Entry[]): string {

@@ -1,6 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import type { Progress } from "./progress.ts";
-import type { RaftState } from "./raft.ts";
+import type { RaftState } from "./raft-options.ts";
 import type { NodeId } from "./types.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { Progress } from "./progress.ts";
-import { isQuorum, quorumIndex, voters } from "./quorum.ts";
+import { isQuorum, isVoter, members, quorumIndex } from "./quorum.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import type {
@@ -17,7 +17,8 @@ import type {
 export interface LeaderOptions {
   readonly id: NodeId;
   readonly term: Term;
-  readonly configuration: Configuration;
+  /** The one in force now. */
+  readonly configuration: () => Configuration;
   readonly log: RaftLog;
   /** Most bytes of entries in one AppendEntries. */
   readonly appendBytesMax: number;
@@ -33,21 +34,24 @@ export interface LeaderOptions {
 /** Most messages with entries that may be under way to one follower; bounds memory for tiny entries. */
 const windowMessagesMax = 256;
 
-/** What only a leader knows and does: the followers' progress, the commit rule, read rounds. Lives for one term. */
+/**
+ * What only a leader knows and does: the followers' progress, the commit rule, read rounds, handing over its office.
+ * Lives for one term.
+ */
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #progress = new Map<NodeId, Progress>();
   readonly #reads = new ReadRounds();
   /** The first entry of this term: nothing before it is committed by counting (paper 5.4.2). */
   readonly #firstIndex: Index;
+  /** Who is to lead instead, and for how many ticks it is waited for already. */
+  #transfer: { readonly to: NodeId; ticks: number; isAsked: boolean } | undefined;
 
   /** Called when the term's no-op is not yet in the log. */
   constructor(options: LeaderOptions) {
     this.#options = options;
     this.#firstIndex = options.log.lastIndex + 1;
-    for (const id of voters(options.configuration)) {
-      if (id !== options.id) this.#progress.set(id, new Progress(this.#firstIndex));
-    }
+    this.reconfigure();
   }
 
   get progress(): ReadonlyMap<NodeId, Readonly<Progress>> {
@@ -59,10 +63,44 @@ export class Leader {
     return this.#options.log.commit >= this.#firstIndex;
   }
 
+  /** Whether the office is being handed over: what is proposed now would only make it take longer. */
+  get isTransferring(): boolean {
+    return this.#transfer !== undefined;
+  }
+
+  /** Follows a change of the configuration. A member that comes back is a new one: nothing is known of its log. */
+  reconfigure(): void {
+    const { configuration, id: own, log } = this.#options;
+    const present = new Set(members(configuration()));
+    present.delete(own);
+    for (const id of this.#progress.keys()) if (!present.has(id)) this.#progress.delete(id);
+    for (const id of present)
+      if (!this.#progress.has(id)) this.#progress.set(id, new Progress(log.lastIndex + 1));
+    if (this.#transfer !== undefined && !this.#mayLead(this.#transfer.to)) this.#transfer = undefined;
+  }
+
+  /**
+   * Hands the office over as soon as that voter has the whole log, or to whichever has most of it. Returns whether there
+   * is such a voter. Given up when it takes longer than an election.
+   */
+  transferTo(to: NodeId | undefined): boolean {
+    const chosen = to ?? this.#mostAdvanced();
+    if (chosen === undefined || !this.#mayLead(chosen)) return false;
+    this.#transfer = { to: chosen, ticks: 0, isAsked: false };
+    return true;
+  }
+
+  /** Asks a voter to campaign now, without waiting for it to have the whole log: for a leader that is none any more. */
+  resign(): void {
+    const to = this.#mostAdvanced();
+    if (to !== undefined) this.#sendTimeoutNow(to);
+  }
+
   /** Sends what each follower may get now: entries that wait, and the heartbeat of a read round that can begin. */
   flush(): void {
     for (const [id, progress] of this.#progress) this.#sendAppendEntries(id, progress);
     this.#beginReadRound();
+    this.#continueTransfer();
   }
 
   broadcastHeartbeat(): void {
@@ -98,12 +136,13 @@ export class Leader {
   tick(): void {
     const { probeTicks, stuckTicks } = this.#options;
     for (const progress of this.#progress.values()) progress.tick(probeTicks, stuckTicks);
+    if (this.#transfer !== undefined && ++this.#transfer.ticks >= stuckTicks) this.#transfer = undefined;
   }
 
   /** The commit rule (paper 5.3, 5.4.2): a quorum holds it durably, and it is of this term. */
   maybeCommit(): boolean {
     const { configuration, log, id, term } = this.#options;
-    const index = quorumIndex(configuration, (voter) =>
+    const index = quorumIndex(configuration(), (voter) =>
       voter === id ? log.durable : (this.#progress.get(voter)?.match ?? 0),
     );
     if (index <= log.commit || log.term(index) !== term) return false;
@@ -113,10 +152,13 @@ export class Leader {
   /** Whether a quorum has been heard since the last call (thesis 6.2). */
   checkQuorum(): boolean {
     const heard = isQuorum(
-      this.#options.configuration,
+      this.#options.configuration(),
       (id) => id === this.#options.id || this.#progress.get(id)?.isActive === true,
     );
-    for (const progress of this.#progress.values()) progress.isActive = false;
+    for (const progress of this.#progress.values()) {
+      progress.wasActive = progress.isActive;
+      progress.isActive = false;
+    }
     return heard;
   }
 
@@ -134,7 +176,12 @@ export class Leader {
 
   #sendAppendEntries(to: NodeId, progress: Progress): void {
     const { log, windowBytesMax } = this.#options;
-    if (progress.next < log.firstIndex) progress.skipTo(log.firstIndex);
+    if (progress.next < log.firstIndex) progress.becomeSnapshot(log.firstIndex);
+    if (progress.state === "snapshot") {
+      if (!progress.isPaused) this.#offerSnapshot(to);
+      progress.isPaused = true;
+      return;
+    }
     if (progress.state === "probe") {
       if (progress.isPaused) return;
       // A first probe carries entries: it is the right message at once if the logs agree where it starts.
@@ -160,6 +207,47 @@ export class Leader {
     return entries;
   }
 
+  /** The rest of what it is to have follows once it has answered that it has the state up to the log's start. */
+  #offerSnapshot(to: NodeId): void {
+    const { id: from, term, log } = this.#options;
+    const index = log.firstIndex - 1;
+    this.#options.send({
+      kind: "install-snapshot",
+      from,
+      to,
+      term,
+      start: { index, term: log.termAt(index) },
+    });
+  }
+
+  #continueTransfer(): void {
+    if (this.#transfer === undefined || this.#transfer.isAsked) return;
+    if (this.#progress.get(this.#transfer.to)?.match !== this.#options.log.lastIndex) return;
+    this.#transfer.isAsked = true;
+    this.#sendTimeoutNow(this.#transfer.to);
+  }
+
+  #sendTimeoutNow(to: NodeId): void {
+    const { id: from, term } = this.#options;
+    this.#options.send({ kind: "timeout-now", from, to, term });
+  }
+
+  #mayLead(id: NodeId): boolean {
+    return this.#progress.has(id) && isVoter(this.#options.configuration(), id);
+  }
+
+  /** Of the voters that were heard lately, the one with the most of the log. */
+  #mostAdvanced(): NodeId | undefined {
+    let best: NodeId | undefined;
+    let bestMatch = -1;
+    for (const [id, { match, isHeard }] of this.#progress) {
+      if (!this.#mayLead(id) || !isHeard || match <= bestMatch) continue;
+      best = id;
+      bestMatch = match;
+    }
+    return best;
+  }
+
   #beginReadRound(): void {
     if (!this.#reads.hasWaiting || this.#reads.isUnderWay) return;
     this.#reads.begin(this.#options.log.commit);
@@ -173,7 +261,7 @@ export class Leader {
     const context = this.#reads.context;
     const has = (voter: NodeId) =>
       voter === id || (this.#progress.get(voter)?.confirmedContext ?? 0) >= context;
-    if (isQuorum(configuration, has)) this.#reads.confirm();
+    if (isQuorum(configuration(), has)) this.#reads.confirm();
   }
 }
 

@@ -13,6 +13,11 @@ export class Outbox {
     this.#held.push({ writeId, message });
   }
 
+  /** What a held message of this kind says is true no more, and will not be: it never leaves. */
+  forgetHeld(kind: Message["kind"]): void {
+    this.#held = this.#held.filter(({ message }) => message.kind !== kind);
+  }
+
   takeReady(): readonly Message[] {
     const taken = this.#ready;
     if (taken.length > 0) this.#ready = [];

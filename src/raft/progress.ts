@@ -6,19 +6,22 @@ import type { Index } from "./types.ts";
  *
  * - `probe`: where the logs agree is not known; one message at a time looks for it.
  * - `replicate`: the logs agree up to `match`, and entries are sent ahead of their acknowledgement, within a window.
+ * - `snapshot`: what it needs was dropped from the log; it is told so again and again until it has the state instead.
  *
  * Invariant: match < next, and match never falls.
  */
 export class Progress {
   match: Index = 0;
   next: Index;
-  state: "probe" | "replicate" = "probe";
-  /** A probe is under way or could not be sent: nothing more leaves before its reply, or a retry. */
+  state: "probe" | "replicate" | "snapshot" = "probe";
+  /** A probe or an offer is under way or could not be sent: nothing more leaves before its reply, or a retry. */
   isPaused = false;
   /** The probe is a repetition: its entries may be on their way already, so it carries none. */
   isRetry = false;
   /** Answered since the leader last asked whether it still has a quorum. */
   isActive = true;
+  /** The same of the time between the two questions before. */
+  wasActive = true;
   /** The last read round this follower confirmed. */
   confirmedContext = 0;
   /** Last index and bytes of each message that is not acknowledged, oldest first. */
@@ -29,6 +32,11 @@ export class Progress {
   constructor(next: Index) {
     assert(next > 0, "the first entry has index 1");
     this.next = next;
+  }
+
+  /** Answered lately: not longer ago than two questions about the quorum. */
+  get isHeard(): boolean {
+    return this.isActive || this.wasActive;
   }
 
   get inFlightBytes(): number {
@@ -60,7 +68,7 @@ export class Progress {
       this.#waitedTicks = 0;
     }
     this.next = Math.max(this.next, index + 1);
-    if (this.state === "probe") this.#become("replicate");
+    if (this.state !== "replicate") this.#become("replicate");
     return isNew;
   }
 
@@ -69,7 +77,7 @@ export class Progress {
    * Returns whether that was news: a late refusal of something that was settled since is ignored.
    */
   refused(index: Index, agreement: Index): boolean {
-    if (index <= this.match) return false;
+    if (index <= this.match || this.state === "snapshot") return false;
     if (this.state === "probe" && index !== this.next - 1) return false;
     this.#become("probe");
     this.next = Math.max(this.match + 1, Math.min(index, agreement + 1));
@@ -87,33 +95,32 @@ export class Progress {
     this.isRetry = true;
   }
 
-  /** What comes before `index` cannot be sent any more: ask, at the pace of retries, whether the follower has it. */
-  skipTo(index: Index): void {
-    if (this.state === "replicate") this.#become("probe");
-    this.next = index;
-    this.isPaused = true;
-    this.isRetry = true;
+  /** What comes next for it was dropped from the log, which begins at `firstIndex` now. */
+  becomeSnapshot(firstIndex: Index): void {
+    if (this.state !== "snapshot") this.#become("snapshot");
+    this.next = firstIndex;
   }
 
   /**
-   * One tick without an answer is counted while one is awaited. A probe is repeated after `probeTicks`; entries that
-   * made no way for `stuckTicks` count as lost.
+   * One tick without an answer is counted while one is awaited. A probe or an offer is repeated after `probeTicks`;
+   * entries that made no way for `stuckTicks` count as lost.
    */
   tick(probeTicks: number, stuckTicks: number): void {
-    const isWaiting = this.state === "probe" ? this.isPaused : this.#inFlight.length > 0;
+    const isAhead = this.state === "replicate";
+    const isWaiting = isAhead ? this.#inFlight.length > 0 : this.isPaused;
     if (!isWaiting) {
       this.#waitedTicks = 0;
       return;
     }
     this.#waitedTicks++;
-    if (this.#waitedTicks < (this.state === "probe" ? probeTicks : stuckTicks)) return;
-    if (this.state === "replicate") this.#become("probe");
+    if (this.#waitedTicks < (isAhead ? stuckTicks : probeTicks)) return;
+    if (isAhead) this.#become("probe");
     this.#waitedTicks = 0;
     this.isPaused = false;
     this.isRetry = true;
   }
 
-  #become(state: "probe" | "replicate"): void {
+  #become(state: Progress["state"]): void {
     this.state = state;
     this.next = this.match + 1;
     this.isPaused = false;

@@ -5,6 +5,11 @@ export function voters(configuration: Configuration): NodeId[] {
   return [...new Set([...configuration.incoming, ...configuration.outgoing])];
 }
 
+/** Everybody who is sent the log, each once. */
+export function members(configuration: Configuration): NodeId[] {
+  return [...new Set([...configuration.incoming, ...configuration.outgoing, ...configuration.learners])];
+}
+
 export function isVoter(configuration: Configuration, id: NodeId): boolean {
   return configuration.incoming.includes(id) || configuration.outgoing.includes(id);
 }

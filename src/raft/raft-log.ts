@@ -20,6 +20,13 @@ export class RaftLog {
   #durable: Index;
   #commit: Index;
   #applied: Index;
+  /**
+   * A snapshot has taken the place of the whole log, and the disk does not know yet: nothing that it holds counts, and
+   * `#offset` is the entry after this one.
+   */
+  #start: EntryId | undefined;
+  /** Whether the write in flight tells the disk of it. */
+  #isStarting = false;
 
   /** `commit` is the hint from the hard state, `applied` what the state machine already contains. */
   constructor(disk: LogView, commit: Index, applied: Index) {
@@ -34,11 +41,16 @@ export class RaftLog {
   }
 
   get firstIndex(): Index {
-    return this.#disk.firstIndex;
+    return this.#start === undefined ? this.#disk.firstIndex : this.#start.index + 1;
   }
 
   get lastIndex(): Index {
     return this.#offset + this.#front.length - 1;
+  }
+
+  /** Whether there is nothing after the log's start. */
+  get isEmpty(): boolean {
+    return this.lastIndex < this.firstIndex;
   }
 
   get last(): EntryId {
@@ -61,12 +73,13 @@ export class RaftLog {
   }
 
   get hasUnwritten(): boolean {
-    return this.#unwritten <= this.lastIndex;
+    return this.#unwritten <= this.lastIndex || (this.#start !== undefined && !this.#isStarting);
   }
 
   /** The term at an index, or undefined outside of the log. */
   term(index: Index): Term | undefined {
     if (index >= this.#offset) return this.#front[index - this.#offset]?.term;
+    if (this.#start !== undefined) return index === this.#start.index ? this.#start.term : undefined;
     return this.#disk.term(index);
   }
 
@@ -112,15 +125,16 @@ export class RaftLog {
   /**
    * Takes over a leader's entries that follow an entry which is in this log: skips those that are here, and replaces
    * everything from the first one that differs (paper 5.3, AppendEntries 3 and 4). A delayed message, all of whose
-   * entries are here, must not truncate what came after it.
+   * entries are here, must not truncate what came after it. Returns the entries that are new here.
    */
-  merge(entries: readonly Entry[]): void {
+  merge(entries: readonly Entry[]): readonly Entry[] {
     const first = entries.findIndex((entry) => !this.has(entry));
-    if (first < 0) return;
+    if (first < 0) return [];
     const from = entries[first]!.index;
     assert(from > this.#commit, "a committed entry is never replaced");
     if (from <= this.lastIndex) this.#truncate(from);
     for (let at = first; at < entries.length; at++) this.push(entries[at]!);
+    return first === 0 ? entries : entries.slice(first);
   }
 
   /**
@@ -135,6 +149,36 @@ export class RaftLog {
     return { index, term: index < floor ? 0 : this.termAt(index) };
   }
 
+  /**
+   * The state machine holds everything up to this entry now, durably, and not by this log. A log that has the entry goes on
+   * after it; any other one begins anew. Returns whether it goes on.
+   */
+  restore(snapshot: EntryId): boolean {
+    assert(snapshot.index > this.#applied, "a snapshot never takes a state back");
+    const goesOn = this.has(snapshot);
+    this.#applied = snapshot.index;
+    this.#commit = Math.max(this.#commit, snapshot.index);
+    if (goesOn) {
+      this.#durable = Math.max(this.#durable, snapshot.index);
+      return true;
+    }
+    assert(this.#commit === snapshot.index, "a log that is committed further has the snapshot's entry");
+    this.#front = [];
+    this.#offset = snapshot.index + 1;
+    this.#unwritten = this.#offset;
+    this.#durable = snapshot.index;
+    this.#start = snapshot;
+    this.#isStarting = false;
+    return false;
+  }
+
+  /** Where the disk's log has to begin anew with the next write, if it has to; it counts as handed over. */
+  takeStart(): EntryId | undefined {
+    if (this.#isStarting) return undefined;
+    this.#isStarting = this.#start !== undefined;
+    return this.#start;
+  }
+
   /** The entries for the next write; they count as handed over. */
   takeUnwritten(): Entry[] {
     const taken = this.#front.slice(this.#unwritten - this.#offset);
@@ -147,6 +191,8 @@ export class RaftLog {
    * the meantime has the same index and another term.
    */
   wrote(entries: readonly Entry[]): void {
+    if (this.#isStarting) this.#start = undefined;
+    this.#isStarting = false;
     for (const entry of entries) {
       if (entry.index <= this.#durable) continue;
       if (entry.index !== this.#durable + 1 || !this.has(entry)) break;
@@ -159,7 +205,7 @@ export class RaftLog {
       this.#front.splice(0, kept - this.#offset);
       this.#offset = kept;
     }
-    if (this.#front.length === 0)
+    if (this.#front.length === 0 && this.#start === undefined)
       assert(this.#disk.lastIndex === this.lastIndex, "disk and memory hold one log");
   }
 

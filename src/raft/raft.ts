@@ -1,73 +1,35 @@
 import { assert, unreachable } from "../lib/assert.ts";
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
-import { KvraftError } from "../lib/error.ts";
-import { Ballot } from "./ballot.ts";
+import { Ballot, isBefore } from "./ballot.ts";
+import { Configurations, problemOfChange } from "./configurations.ts";
+import { ElectionTimer } from "./election-timer.ts";
+import { Follower } from "./follower.ts";
 import { Leader } from "./leader.ts";
 import { Outbox } from "./outbox.ts";
 import type { Progress } from "./progress.ts";
 import { isVoter, voters } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
-import type {
-  AppendEntries,
-  Chance,
-  Configuration,
-  Entry,
-  EntryId,
-  EntryKind,
-  HardState,
-  Heartbeat,
-  Index,
-  LogView,
-  Message,
-  NodeId,
-  ReadState,
-  RequestVote,
-  RequestVoteReply,
-  Role,
-  Term,
-  Write,
+import type { ChangeResult, RaftOptions, RaftState, StartResult } from "./raft-options.ts";
+import {
+  type AppendEntries,
+  type Configuration,
+  type Entry,
+  type EntryId,
+  type EntryKind,
+  type Heartbeat,
+  type Index,
+  type InstallSnapshot,
+  isFromLeader,
+  type Message,
+  type NodeId,
+  type ReadState,
+  type RequestVote,
+  type RequestVoteReply,
+  type Role,
+  type Term,
+  type Write,
 } from "./types.ts";
-
-/** Relations: heartbeatTicks < electionTicksMin <= electionTicksMax. */
-export interface RaftOptions {
-  readonly id: NodeId;
-  readonly configuration: Configuration;
-  /** As the disk has it. */
-  readonly hardState: HardState;
-  readonly log: LogView;
-  /** What the state machine already contains. */
-  readonly applied: Index;
-  readonly chance: Chance;
-  readonly heartbeatTicks: number;
-  readonly electionTicksMin: number;
-  readonly electionTicksMax: number;
-  /** A leader whose write takes longer gives up its office. */
-  readonly diskStallTicks: number;
-  readonly appendBytesMax: number;
-  readonly windowBytesMax: number;
-  /** Proposals are refused as busy while more bytes than this wait to be committed. */
-  readonly uncommittedBytesMax: number;
-  /** Told one line at each change of role. */
-  readonly trace?: (line: string) => void;
-}
-
-export type StartResult =
-  | { readonly ok: true; readonly index: Index; readonly term: Term }
-  | { readonly ok: false; readonly reason: "not-leader" | "busy"; readonly leader: NodeId | undefined };
-
-/** A picture of the node for people, tests and invariants. */
-export interface RaftState {
-  readonly id: NodeId;
-  readonly role: Role;
-  readonly term: Term;
-  readonly vote: NodeId | undefined;
-  readonly leader: NodeId | undefined;
-  readonly commit: Index;
-  readonly applied: Index;
-  readonly durable: Index;
-  readonly firstIndex: Index;
-  readonly last: EntryId;
-}
+import { WriteSlot } from "./write-slot.ts";
 
 /**
  * The consensus core (Ongaro, Ousterhout: In Search of an Understandable Consensus Algorithm; Ongaro's thesis for
@@ -78,8 +40,10 @@ export interface RaftState {
 export class Raft {
   readonly #options: RaftOptions;
   readonly #log: RaftLog;
+  readonly #follower: Follower;
   readonly #outbox = new Outbox();
-  #configuration: Configuration;
+  readonly #timer: ElectionTimer;
+  readonly #configurations: Configurations;
   #term: Term;
   #vote: NodeId | undefined;
   #role: Role = "follower";
@@ -89,36 +53,39 @@ export class Raft {
   #office: Leader | undefined;
   /** Defined exactly while the role is pre-candidate or candidate. */
   #ballot: Ballot | undefined;
-  #electionElapsed = 0;
-  #electionTimeout = 0;
   #heartbeatElapsed = 0;
   #uncommittedBytes = 0;
   #hardStateChanged = false;
-  #write: Write | undefined;
-  #writeTicks = 0;
-  #writeCount = 0;
+  /** Who has offered a snapshot. */
+  #snapshotOffer: NodeId | undefined;
+  readonly #write = new WriteSlot();
 
   constructor(options: RaftOptions) {
     assert(options.heartbeatTicks > 0, "heartbeats take at least a tick");
     assert(options.heartbeatTicks < options.electionTicksMin, "heartbeats come before an election times out");
-    assert(options.electionTicksMin <= options.electionTicksMax, "the election timeout is a range");
     this.#options = options;
-    this.#configuration = options.configuration;
+    this.#timer = new ElectionTimer(options.chance, options.electionTicksMin, options.electionTicksMax);
+    this.#configurations = new Configurations(options.applied, options.configuration);
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#log = new RaftLog(options.log, options.hardState.commit, options.applied);
+    this.#follower = new Follower(this.#log, (entries) => this.#adoptConfigurations(entries));
+    // A snapshot was stored, and the process died before the term that came along with it was.
+    if (this.#log.isEmpty) this.#reachTerm(this.#log.last.term);
     assert(this.#log.last.term <= this.#term, "the log holds no entry of a later term");
-    this.#resetElectionTimer();
+    for (const index of options.log.configurations)
+      if (index > options.applied) this.#adoptConfigurations(this.#log.slice(index, index + 1, 0));
+    this.#configurations.commitTo(this.#log.commit);
   }
 
   // ---- what goes in ----
 
   /** One unit of logical time. A late tick counts once. */
   tick(): void {
-    if (this.#write !== undefined) this.#writeTicks++;
-    this.#electionElapsed++;
+    this.#write.tick();
+    this.#timer.elapsed++;
     if (this.#office !== undefined) this.#tickLeader(this.#office);
-    else if (this.#electionElapsed >= this.#electionTimeout) this.#preCampaign();
+    else if (this.#timer.hasRunOut) this.#preCampaign();
   }
 
   /** The process stood still for about so many ticks: a leader that overslept an election timeout steps down. */
@@ -127,25 +94,86 @@ export class Raft {
       this.#becomeFollower(this.#term, undefined, `stood still for ${ticks} ticks`);
   }
 
-  /** Input from a peer. Messages for others, from strangers, from itself or out of time are ignored. */
+  /**
+   * Input from a peer. Messages for others, from itself or out of time are ignored. Who is unknown here may be a member
+   * by a configuration that this node has yet to hear of, so it is answered (paper 6); it counts in no quorum.
+   */
   step(message: Message): void {
     const { id } = this.#options;
-    if (message.to !== id || message.from === id || !isVoter(this.#configuration, message.from)) return;
+    if (message.to !== id || message.from === id) return;
     if (message.term > this.#term && !this.#adoptTerm(message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(message);
       return;
     }
     this.#dispatch(message);
+    this.#noticeCommit();
   }
 
   /** Proposes a command. It is decided when an entry with this index and term comes out of takeCommitted. */
   start(command: Bytes): StartResult {
     if (this.#role !== "leader") return { ok: false, reason: "not-leader", leader: this.#leader };
-    if (this.#uncommittedBytes > this.#options.uncommittedBytesMax)
+    if (this.#uncommittedBytes > this.#options.uncommittedBytesMax || this.#office!.isTransferring)
       return { ok: false, reason: "busy", leader: this.#leader };
     const entry = this.#append("command", command);
     return { ok: true, index: entry.index, term: entry.term };
+  }
+
+  /**
+   * Proposes a configuration, which is in force at once and decided like any entry (paper 6). Refused while another one
+   * is not committed, and before an own-term commit: else two changes could make majorities that share nobody.
+   */
+  changeConfiguration(data: Bytes): ChangeResult {
+    const office = this.#office;
+    if (office === undefined) return { ok: false, reason: "not-leader", text: "this node does not lead" };
+    if (!this.#configurations.isSettled || !office.hasCommittedInTerm || office.isTransferring)
+      return { ok: false, reason: "busy", text: "another change, or the change of the leader, is under way" };
+    const wanted = this.#options.decodeConfiguration(data);
+    const text = problemOfChange(this.#configurations.latest, wanted);
+    if (text !== undefined) return { ok: false, reason: "illegal", text };
+    const entry = this.#append("config", data);
+    this.#adoptConfigurations([entry]);
+    return { ok: true, index: entry.index, term: entry.term };
+  }
+
+  /**
+   * Hands the office over to that voter, or to the one with the most of the log (thesis 3.10). Proposals are refused as
+   * busy until it leads or an election's time has passed. Returns false when there is nobody to hand it to.
+   */
+  transferLeadership(to?: NodeId): boolean {
+    return this.#office?.transferTo(to) ?? false;
+  }
+
+  /**
+   * The process that led is gone for certain: its connection closed, and nobody listens there or another process does.
+   * There is no use in waiting for an election timeout; a few ticks, drawn, keep the followers apart.
+   */
+  reportGone(id: NodeId): void {
+    if (this.#role !== "follower" || this.#leader !== id) return;
+    this.#leader = undefined;
+    this.#timer.hurry();
+  }
+
+  /**
+   * The state machine was replaced by a snapshot of the state after this entry, durably, along with the place where the
+   * log begins: what the log holds that the snapshot contradicts is dropped. `configuration` is the snapshot's. It may
+   * come from a later term than this node has heard of, and then from a later leader than the one it followed. A leader
+   * steps down: it was to have all that is decided.
+   */
+  restore(snapshot: EntryId, configuration: Configuration): void {
+    if (snapshot.term > this.#term)
+      this.#becomeFollower(snapshot.term, undefined, "the snapshot is of a later term");
+    else if (this.#office !== undefined)
+      this.#becomeFollower(this.#term, undefined, "others have decided without it");
+    const goesOn = this.#log.restore(snapshot);
+    this.#configurations.restore(snapshot.index, configuration, goesOn);
+    // The log that the acceptances speak of is gone.
+    if (!goesOn) this.#outbox.forgetHeld("append-entries-reply");
+    if (this.#leader === undefined) return;
+    const { index } = snapshot;
+    const hint = { index, term: this.#term };
+    const reply = { ...this.#to(this.#leader), kind: "append-entries-reply" as const };
+    this.#reply({ ...reply, accepted: true, index, hint });
   }
 
   /** Asks for a linearizable read; `context` comes back in takeReads. Refused before an own-term commit. */
@@ -170,21 +198,17 @@ export class Raft {
 
   /** The next write, when there is something to persist and none is in flight. */
   takeWrite(): Write | undefined {
-    if (this.#write !== undefined) return undefined;
+    if (this.#write.current !== undefined) return undefined;
     if (!this.#hardStateChanged && !this.#log.hasUnwritten) return undefined;
     const hardState = { term: this.#term, vote: this.#vote, commit: this.#log.commit };
-    this.#write = { id: ++this.#writeCount, hardState, entries: this.#log.takeUnwritten() };
-    this.#writeTicks = 0;
+    const start = this.#log.takeStart();
     this.#hardStateChanged = false;
-    return this.#write;
+    return this.#write.begin({ hardState, start, entries: this.#log.takeUnwritten() });
   }
 
   /** The write is durable: what waited for it may leave, but what an older term had to say stays unsaid. */
   wrote(id: number): void {
-    const write = this.#write;
-    assert(write !== undefined && write.id === id, "a write is finished once, after it was taken");
-    this.#write = undefined;
-    this.#log.wrote(write.entries);
+    this.#log.wrote(this.#write.end(id).entries);
     for (const message of this.#outbox.release(id)) {
       if (message.term !== this.#term) continue;
       // One leader a term, and it only appends: what was accepted in this term has not been replaced.
@@ -194,6 +218,7 @@ export class Raft {
       else this.#outbox.send(message);
     }
     this.#office?.maybeCommit();
+    this.#noticeCommit();
   }
 
   /** Committed and durable here, in log order, each entry once; as many as fit in `bytesMax`, at least one. */
@@ -203,6 +228,13 @@ export class Raft {
     if (this.#office !== undefined)
       for (const entry of entries) if (entry.term === this.#term) this.#uncommittedBytes -= entry.data.length;
     return entries;
+  }
+
+  /** Whether the leader has offered a snapshot since the last call: what this node needs is in nobody's log. */
+  takeSnapshotOffer(): NodeId | undefined {
+    const offer = this.#snapshotOffer;
+    this.#snapshotOffer = undefined;
+    return offer;
   }
 
   takeReads(): readonly ReadState[] {
@@ -236,8 +268,19 @@ export class Raft {
     return this.#leader;
   }
 
-  get commit(): Index {
-    return this.#log.commit;
+  /** Whether the configuration in force is committed. */
+  get isSettled(): boolean {
+    return this.#configurations.isSettled;
+  }
+
+  /** Whether this node leads and is handing its office over. */
+  get isTransferring(): boolean {
+    return this.#office?.isTransferring === true;
+  }
+
+  /** The one in force, whether it is committed or not. */
+  get configuration(): Configuration {
+    return this.#configurations.latest;
   }
 
   /** The followers as the leader knows them; empty elsewhere. */
@@ -254,15 +297,15 @@ export class Raft {
 
   #tickLeader(office: Leader): void {
     const { electionTicksMin, heartbeatTicks } = this.#options;
-    if (this.#electionElapsed >= electionTicksMin) {
-      this.#electionElapsed = 0;
+    if (this.#timer.elapsed >= electionTicksMin) {
+      this.#timer.elapsed = 0;
       if (!office.checkQuorum()) {
         this.#becomeFollower(this.#term, undefined, "heard from no quorum");
         return;
       }
     }
     if (this.#isDiskStalled()) {
-      this.#becomeFollower(this.#term, undefined, `its write takes more than ${this.#writeTicks} ticks`);
+      this.#becomeFollower(this.#term, undefined, `its write takes more than ${this.#write.ticks} ticks`);
       return;
     }
     office.tick();
@@ -274,61 +317,56 @@ export class Raft {
   /** A leader with a hung disk holds everybody up; the sooner when the others could go on without it. */
   #isDiskStalled(): boolean {
     const { diskStallTicks, electionTicksMax } = this.#options;
-    if (this.#writeTicks >= diskStallTicks && this.#write !== undefined) return true;
-    const isAhead = this.#log.commit > this.#log.durable;
-    return isAhead && this.#write !== undefined && this.#writeTicks >= electionTicksMax;
-  }
-
-  #resetElectionTimer(): void {
-    this.#electionElapsed = 0;
-    this.#electionTimeout = this.#options.chance.int(
-      this.#options.electionTicksMin,
-      this.#options.electionTicksMax,
-    );
+    if (this.#write.hangsFor(diskStallTicks)) return true;
+    return this.#log.commit > this.#log.durable && this.#write.hangsFor(electionTicksMax);
   }
 
   // ---- roles ----
 
   #becomeFollower(term: Term, leader: NodeId | undefined, why: string): void {
     this.#trace("follower", term, why);
-    if (term !== this.#term) {
-      assert(term > this.#term, "terms never fall");
-      this.#term = term;
-      this.#vote = undefined;
-      this.#hardStateChanged = true;
-    }
+    assert(term >= this.#term, "terms never fall");
+    this.#reachTerm(term);
     this.#role = "follower";
     this.#leader = leader;
     this.#office = undefined;
     this.#ballot = undefined;
-    this.#resetElectionTimer();
+    this.#timer.reset();
+  }
+
+  #reachTerm(term: Term): void {
+    if (term <= this.#term) return;
+    this.#term = term;
+    this.#vote = undefined;
+    this.#hardStateChanged = true;
   }
 
   /** Asks who would vote for this node, without touching any term (thesis 9.6). */
   #preCampaign(): void {
-    this.#resetElectionTimer();
-    if (!isVoter(this.#configuration, this.#options.id)) return;
+    this.#timer.reset();
+    // Also who does not campaign hears nobody: it votes for who does.
+    this.#leader = undefined;
+    if (!this.#configurations.mayLead(this.#options.id)) return;
     // A node whose disk hangs could not store its own vote.
-    if (this.#write !== undefined && this.#writeTicks >= this.#options.electionTicksMin) return;
+    if (this.#write.hangsFor(this.#options.electionTicksMin)) return;
     this.#trace("pre-candidate", this.#term, "no leader was heard in time");
     this.#role = "pre-candidate";
-    this.#leader = undefined;
     this.#ballot = new Ballot();
-    this.#requestVotes(this.#term + 1, true);
+    this.#requestVotes(this.#term + 1, { preVote: true, isTransfer: false });
     this.#countVote(this.#options.id, true, true);
   }
 
   /** The campaign proper: its messages leave, and its own vote counts, only when the vote is durable (paper 5.2). */
-  #campaign(): void {
-    this.#trace("candidate", this.#term + 1, "a quorum would vote for it");
+  #campaign(why: string, isTransfer: boolean): void {
+    this.#trace("candidate", this.#term + 1, why);
     this.#role = "candidate";
     this.#leader = undefined;
     this.#ballot = new Ballot();
     this.#term++;
     this.#vote = this.#options.id;
     this.#hardStateChanged = true;
-    this.#resetElectionTimer();
-    this.#requestVotes(this.#term, false);
+    this.#timer.reset();
+    this.#requestVotes(this.#term, { preVote: false, isTransfer });
     this.#reply({ ...this.#to(this.#options.id), kind: "request-vote-reply", preVote: false, granted: true });
   }
 
@@ -339,16 +377,14 @@ export class Raft {
     this.#role = "leader";
     this.#leader = this.#options.id;
     this.#ballot = undefined;
-    this.#electionElapsed = 0;
+    this.#timer.elapsed = 0;
     this.#heartbeatElapsed = 0;
     this.#uncommittedBytes = 0;
     this.#office = new Leader({
-      id: this.#options.id,
+      ...this.#options,
       term: this.#term,
-      configuration: this.#configuration,
+      configuration: () => this.#configurations.latest,
       log: this.#log,
-      appendBytesMax: this.#options.appendBytesMax,
-      windowBytesMax: this.#options.windowBytesMax,
       probeTicks: this.#options.heartbeatTicks,
       stuckTicks: this.#options.electionTicksMin,
       send: (message) => this.#outbox.send(message),
@@ -370,7 +406,7 @@ export class Raft {
   #adoptTerm(message: Message): boolean {
     if (message.kind === "request-vote") {
       // While a leader is heard nobody may unseat it, not even with a later term (thesis 6.4, leader stickiness).
-      if (this.#hearsLeader()) return false;
+      if (this.#hearsLeader() && !message.isTransfer) return false;
       if (message.preVote) {
         this.#answerPreVote(message);
         return false;
@@ -382,35 +418,30 @@ export class Raft {
         this.#countVote(message.from, true, true);
       return false;
     }
-    const isFromLeader = message.kind === "append-entries" || message.kind === "heartbeat";
-    const leader = isFromLeader ? message.from : undefined;
+    const leader = isFromLeader(message) ? message.from : undefined;
     this.#becomeFollower(message.term, leader, `${message.kind} of a later term`);
     return true;
   }
 
   #dispatch(message: Message): void {
+    if (isFromLeader(message)) this.#followLeader(message.from);
     switch (message.kind) {
       case "request-vote":
-        if (message.preVote) this.#answerPreVote(message);
-        else this.#handleRequestVote(message);
-        return;
+        return message.preVote ? this.#answerPreVote(message) : this.#handleRequestVote(message);
       case "request-vote-reply":
-        this.#handleRequestVoteReply(message);
-        return;
+        return this.#handleRequestVoteReply(message);
       case "append-entries":
-        this.#followLeader(message.from);
-        this.#handleAppendEntries(message);
-        return;
-      case "heartbeat":
-        this.#followLeader(message.from);
-        this.#handleHeartbeat(message);
-        return;
+        return this.#handleAppendEntries(message);
       case "append-entries-reply":
-        this.#office?.handleAppendEntriesReply(message);
-        return;
+        return this.#office?.handleAppendEntriesReply(message);
+      case "heartbeat":
+        return this.#handleHeartbeat(message);
       case "heartbeat-reply":
-        this.#office?.handleHeartbeatReply(message);
-        return;
+        return this.#office?.handleHeartbeatReply(message);
+      case "install-snapshot":
+        return this.#handleInstallSnapshot(message);
+      case "timeout-now":
+        return this.#handleTimeoutNow();
       default:
         unreachable(message);
     }
@@ -418,7 +449,7 @@ export class Raft {
 
   /** Tells the sender of an old term that time went on, so that it steps down or stops asking. */
   #answerLowerTerm(message: Message): void {
-    if (message.kind === "append-entries" || message.kind === "heartbeat")
+    if (isFromLeader(message))
       this.#outbox.send({ ...this.#to(message.from), kind: "heartbeat-reply", context: 0 });
     else if (message.kind === "request-vote")
       this.#outbox.send({
@@ -430,22 +461,25 @@ export class Raft {
   }
 
   #hearsLeader(): boolean {
-    return this.#leader !== undefined && this.#electionElapsed < this.#options.electionTicksMin;
+    return this.#leader !== undefined && this.#timer.elapsed < this.#options.electionTicksMin;
   }
 
-  #requestVotes(term: Term, preVote: boolean): void {
+  #requestVotes(term: Term, kind: Pick<RequestVote, "preVote" | "isTransfer">): void {
     const { id: from } = this.#options;
-    for (const to of voters(this.#configuration)) {
+    for (const to of voters(this.configuration)) {
       if (to === from) continue;
-      const message: RequestVote = { kind: "request-vote", from, to, term, preVote, last: this.#log.last };
-      if (preVote) this.#outbox.send(message);
+      const message: RequestVote = { kind: "request-vote", from, to, term, ...kind, last: this.#log.last };
+      if (kind.preVote) this.#outbox.send(message);
       else this.#reply(message);
     }
   }
 
   /** A pre-vote is a forecast: would this node vote for the sender in the term it names? */
   #answerPreVote(message: RequestVote): void {
-    const granted = message.term > this.#term && !this.#hearsLeader() && this.#log.isUpToDate(message.last);
+    const hasJustBegun = this.#role === "pre-candidate" && this.#timer.elapsed < this.#options.heartbeatTicks;
+    const goesFirst = hasJustBegun && isBefore({ from: this.#options.id, last: this.#log.last }, message);
+    const isFree = message.term > this.#term && !this.#hearsLeader() && !goesFirst;
+    const granted = isFree && this.#log.isUpToDate(message.last);
     this.#outbox.send({
       ...this.#to(message.from),
       term: granted ? message.term : this.#term,
@@ -462,7 +496,7 @@ export class Raft {
     if (granted) {
       if (this.#vote === undefined) this.#hardStateChanged = true;
       this.#vote = message.from;
-      this.#resetElectionTimer();
+      this.#timer.reset();
     }
     this.#reply({ ...this.#to(message.from), kind: "request-vote-reply", preVote: false, granted });
   }
@@ -478,10 +512,10 @@ export class Raft {
   #countVote(voter: NodeId, granted: boolean, preVote: boolean): void {
     assert(this.#ballot !== undefined, "votes are counted during a campaign");
     this.#ballot.record(voter, granted);
-    const result = this.#ballot.result(this.#configuration);
+    const result = this.#ballot.result(this.configuration);
     if (result === "lost") this.#becomeFollower(this.#term, undefined, "a quorum refused");
     if (result !== "won") return;
-    if (preVote) this.#campaign();
+    if (preVote) this.#campaign("a quorum would vote for it", false);
     else this.#becomeLeader();
   }
 
@@ -490,38 +524,51 @@ export class Raft {
     assert(this.#leader === undefined || this.#leader === leader, "a term has one leader");
     if (this.#role !== "follower") this.#becomeFollower(this.#term, leader, "another node leads the term");
     this.#leader = leader;
-    this.#resetElectionTimer();
+    this.#timer.reset();
   }
 
   /** AppendEntries (paper 5.3). The acceptance leaves when everything it speaks of is durable. */
   #handleAppendEntries(message: AppendEntries): void {
-    const reply = { ...this.#to(message.from), kind: "append-entries-reply" as const };
-    if (message.prev.index < this.#log.firstIndex - 1) {
-      // It cannot be compared any more, but what is applied and dropped agrees with every leader (paper 5.4.3).
-      const index = this.#log.commit;
-      this.#reply({ ...reply, accepted: true, index, hint: { index, term: message.term } });
-      return;
-    }
-    if (!this.#log.has(message.prev)) {
-      const hint = this.#log.lastAgreement(message.prev);
-      this.#outbox.send({ ...reply, accepted: false, index: message.prev.index, hint });
-      return;
-    }
-    this.#log.merge(message.entries);
-    const verified = message.prev.index + message.entries.length;
-    this.#log.commitTo(Math.min(message.commit, verified));
-    this.#reply({ ...reply, accepted: true, index: verified, hint: { index: verified, term: message.term } });
+    const answer = this.#follower.appendEntries(message);
+    const reply = { ...this.#to(message.from), kind: "append-entries-reply" as const, ...answer };
+    if (answer.accepted) this.#reply(reply);
+    else this.#outbox.send(reply);
   }
 
   #handleHeartbeat(message: Heartbeat): void {
-    if (message.commit > this.#log.lastIndex)
-      throw new KvraftError(
-        "CORRUPTION",
-        `Cannot go on: this node acknowledged the log up to ${message.commit} but has it only up to ` +
-          `${this.#log.lastIndex}; its disk lost writes that were synced, replace the node`,
-      );
-    this.#log.commitTo(message.commit);
+    this.#follower.heartbeat(message);
     this.#outbox.send({ ...this.#to(message.from), kind: "heartbeat-reply", context: message.context });
+  }
+
+  /** An offer of what this node has is answered like an append of it; else the driver fetches a snapshot. */
+  #handleInstallSnapshot(message: InstallSnapshot): void {
+    const answer = this.#follower.installSnapshot(message);
+    if (answer === undefined) this.#snapshotOffer = message.from;
+    else this.#reply({ ...this.#to(message.from), kind: "append-entries-reply", ...answer });
+  }
+
+  /** The leader wants to be followed by this node, so nobody needs to be asked whether it is still heard. */
+  #handleTimeoutNow(): void {
+    if (!isVoter(this.configuration, this.#options.id)) return;
+    this.#campaign("the leader hands over", true);
+  }
+
+  /** These entries are new in the log: a configuration among them is in force, and one they replaced no more. */
+  #adoptConfigurations(entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    this.#configurations.truncate(entries[0]!.index);
+    for (const { kind, index, data } of entries)
+      if (kind === "config") this.#configurations.append(index, this.#options.decodeConfiguration(data));
+    this.#office?.reconfigure();
+  }
+
+  /** A leader that the committed configuration leaves out manages its cluster up to here, and no further (paper 6). */
+  #noticeCommit(): void {
+    if (!this.#configurations.commitTo(this.#log.commit)) return;
+    const isOver = this.#configurations.isSettled && !isVoter(this.configuration, this.#options.id);
+    if (this.#office === undefined || !isOver) return;
+    this.#office.resign();
+    this.#becomeFollower(this.#term, undefined, "it is no voter any more");
   }
 
   // ---- outbox ----
@@ -535,8 +582,9 @@ export class Raft {
    * holds that state, or at once when all of it is on the disk (thesis 3.8).
    */
   #reply(message: Message): void {
-    if (this.#hardStateChanged || this.#log.hasUnwritten) this.#outbox.hold(this.#writeCount + 1, message);
-    else if (this.#write !== undefined) this.#outbox.hold(this.#write.id, message);
+    const { current, nextId } = this.#write;
+    if (this.#hardStateChanged || this.#log.hasUnwritten) this.#outbox.hold(nextId, message);
+    else if (current !== undefined) this.#outbox.hold(current.id, message);
     else if (message.to === this.#options.id) this.#dispatch(message);
     else this.#outbox.send(message);
   }

@@ -33,11 +33,12 @@ export interface HardState {
 
 /**
  * Who decides. `outgoing` is empty but for the time of a joint configuration (paper 6), in which a decision needs a
- * majority of both.
+ * majority of both. Learners are sent the log and have no say (thesis 4.2.1).
  */
 export interface Configuration {
   readonly incoming: readonly NodeId[];
   readonly outgoing: readonly NodeId[];
+  readonly learners: readonly NodeId[];
 }
 
 interface Envelope {
@@ -50,6 +51,8 @@ interface Envelope {
 export interface RequestVote extends Envelope {
   readonly kind: "request-vote";
   readonly preVote: boolean;
+  /** The leader itself asked for this campaign (thesis 3.10): that it is heard is no reason to refuse. */
+  readonly isTransfer: boolean;
   readonly last: EntryId;
 }
 
@@ -93,23 +96,48 @@ export interface HeartbeatReply extends Envelope {
   readonly context: number;
 }
 
+/**
+ * InstallSnapshot (paper 7), as an offer: what the receiver needs of the log was dropped up to and with `start`. It
+ * fetches a snapshot that reaches at least as far, from whoever has one, and answers as to AppendEntries.
+ */
+export interface InstallSnapshot extends Envelope {
+  readonly kind: "install-snapshot";
+  readonly start: EntryId;
+}
+
+/** The leader hands over its office: the receiver has its whole log and campaigns at once (thesis 3.10). */
+export interface TimeoutNow extends Envelope {
+  readonly kind: "timeout-now";
+}
+
 export type Message =
   | RequestVote
   | RequestVoteReply
   | AppendEntries
   | AppendEntriesReply
   | Heartbeat
-  | HeartbeatReply;
+  | HeartbeatReply
+  | InstallSnapshot
+  | TimeoutNow;
+
+/** Only a term's leader says such a thing. */
+export function isFromLeader({ kind }: Message): boolean {
+  return (
+    kind === "append-entries" || kind === "heartbeat" || kind === "install-snapshot" || kind === "timeout-now"
+  );
+}
 
 /**
  * One write to the log, to be answered by `wrote(id)` when it is durable. The entries start at most one after the
- * log's last index, and replace everything from their first index on. Messages that vouch for it stay inside the core
+ * log's last index, and replace everything from their first index on; with a `start` the log begins anew after that
+ * entry, and nothing of what it held stays. Messages that vouch for it stay inside the core
  * until then (thesis 3.8).
  */
 export interface Write {
   /** Counts up from 1. */
   readonly id: number;
   readonly hardState: HardState | undefined;
+  readonly start: EntryId | undefined;
   readonly entries: readonly Entry[];
 }
 
@@ -137,6 +165,8 @@ export interface LogView {
    * one, and none at or after `limit`.
    */
   slice(from: Index, limit: Index, bytesMax: number): Entry[];
+  /** The indexes of the entries that hold a configuration, ascending. */
+  readonly configurations: readonly Index[];
 }
 
 /** Chance, injected: a whole number in [min, max]. */

@@ -2,9 +2,21 @@ import { assert } from "../../src/lib/assert.ts";
 import { toHex } from "../../src/lib/bytes.ts";
 import { describeEntry, describeMessage } from "../../src/raft/describe.ts";
 import { checkProgress, checkState, checkStep } from "../../src/raft/invariants.ts";
-import type { RaftState } from "../../src/raft/raft.ts";
-import type { Entry, Index, Message, NodeId, ReadState, Term } from "../../src/raft/types.ts";
+import type { RaftState } from "../../src/raft/raft-options.ts";
+import type {
+  Configuration,
+  Entry,
+  EntryId,
+  Index,
+  Message,
+  NodeId,
+  ReadState,
+  Term,
+} from "../../src/raft/types.ts";
 import type { Node } from "./cluster.ts";
+import { decodeConfiguration, describeConfiguration } from "./configuration-text.ts";
+import { dumbQuorum } from "./dumb-quorum.ts";
+import { MajorityChecker } from "./majority-checker.ts";
 
 /** An entry that is committed, and the term of the leader that was the first to say so. */
 interface Decided {
@@ -30,14 +42,25 @@ export class ClusterChecker {
   /** State machine safety: the one history, from index 1 on. */
   readonly #decided: Decided[] = [];
   readonly #reads = new Map<string, Index>();
+  /** What was in force at the last look, and where the log ended. */
+  readonly #configured = new Map<NodeId, EntryId & { readonly configuration: Configuration }>();
+  readonly #majorities: MajorityChecker;
   /** How often an entry gave way to that of a later leader. */
   replacedCount = 0;
+  /** How often that entry held a configuration. */
+  replacedConfigurationCount = 0;
 
   readonly #isQuorumChecked: boolean;
 
   constructor(nodes: ReadonlyMap<NodeId, Node>, isQuorumChecked: boolean) {
     this.#nodes = nodes;
     this.#isQuorumChecked = isQuorumChecked;
+    this.#majorities = new MajorityChecker(nodes);
+  }
+
+  /** The newest decided configuration, once one was changed. */
+  get decidedConfiguration(): Configuration | undefined {
+    return this.#majorities.decided;
   }
 
   /** How much is decided. */
@@ -59,19 +82,24 @@ export class ClusterChecker {
     if (before !== undefined) checkStep(before, state);
     this.#before.set(node.id, state);
     this.#checkLog(node, state);
-    this.#checkCommits(node, state, before?.commit ?? 0);
+    this.#checkConfiguration(node, state);
+    this.#checkCommits(node, state, before);
     if (state.role === "leader" && (before?.role !== "leader" || before.term !== state.term))
       this.#checkLeader(node, state);
+    // Played nodes claim what is not true of their disks, so that what they make a leader decide proves nothing.
+    if (this.#isQuorumChecked) this.#majorities.check(this.decided(this.decidedIndex));
   }
 
   /** What has reached the disk counts for the rules that speak of disks. */
   stored(node: Node): void {
-    assert(node.disk.lastIndex >= this.#before.get(node.id)!.applied, "the disk keeps what was applied");
+    const kept = Math.max(node.disk.lastIndex, node.restored);
+    assert(kept >= this.#before.get(node.id)!.applied, "the disk keeps what was applied");
   }
 
   crashed(id: NodeId): void {
     this.#before.delete(id);
     this.#seen.delete(id);
+    this.#configured.delete(id);
     for (const key of this.#reads.keys()) if (key.startsWith(`${id} `)) this.#reads.delete(key);
   }
 
@@ -146,10 +174,10 @@ export class ClusterChecker {
       const entry = raft.entries(index, 0)[0]!;
       assert(entry.index === index, "an entry stands at its index");
       if (seen[index] === entry.term) break;
-      if (seen[index] !== undefined) this.replacedCount++;
+      if (seen[index] !== undefined) this.#countReplaced(index, seen[index]!);
       seen[index] = entry.term;
       const before =
-        index > state.firstIndex ? raft.entries(index - 1, 0)[0]!.term : node.disk.term(index - 1);
+        index > state.firstIndex ? raft.entries(index - 1, 0)[0]!.term : this.#termBefore(node, index);
       const content = `${before} ${entry.kind} ${toHex(entry.data)}`;
       const key = `${index} ${entry.term}`;
       assert(
@@ -165,33 +193,70 @@ export class ClusterChecker {
       );
   }
 
-  #checkCommits(node: Node, state: RaftState, commitBefore: Index): void {
+  /** What stands before a log's start is decided; the disk may not know yet that it is the start. */
+  #termBefore(node: Node, index: Index): Term | undefined {
+    return this.decided(index - 1)?.term ?? node.disk.term(index - 1);
+  }
+
+  #countReplaced(index: Index, term: Term): void {
+    this.replacedCount++;
+    if (this.#entries.get(`${index} ${term}`)?.split(" ")[1] === "config") this.replacedConfigurationCount++;
+  }
+
+  /** In force is the last configuration in the log, whether it is decided or not (paper 6). */
+  #checkConfiguration(node: Node, state: RaftState): void {
+    // The core has yet to hear of the state that is on the disk.
+    if (node.isSwapped) return;
     const raft = node.raft!;
+    const known = this.#configured.get(node.id);
+    const { index, term } = state.last;
+    if (known?.configuration === raft.configuration && known.index === index && known.term === term) return;
+    this.#configured.set(node.id, { configuration: raft.configuration, index, term });
+    let wanted: Configuration | undefined;
+    for (let at = index; at >= state.firstIndex && wanted === undefined; at--) {
+      const entry = raft.entries(at, 0)[0]!;
+      if (entry.kind === "config") wanted = decodeConfiguration(entry.data);
+    }
+    for (let at = state.firstIndex - 1; at > 0 && wanted === undefined; at--) {
+      const entry = this.decided(at);
+      if (entry?.kind === "config") wanted = decodeConfiguration(entry.data);
+    }
+    const [now, then] = [raft.configuration, wanted ?? node.founding].map(describeConfiguration);
+    assert(now === then, `${node.id} goes by the last configuration in its log: ${now}, not ${then}`);
+  }
+
+  #checkCommits(node: Node, state: RaftState, before: RaftState | undefined): void {
+    const raft = node.raft!;
+    const commitBefore = before?.commit ?? 0;
     for (let index = Math.max(commitBefore + 1, state.firstIndex); index <= state.commit; index++) {
       const entry = raft.entries(index, 0)[0]!;
       const decided = this.#decided[index - 1];
       if (decided === undefined) {
         assert(this.#decided.length === index - 1, "entries are decided in order");
         this.#decided.push({ entry, committedIn: state.term });
+        this.#majorities.decide(entry);
       } else
         assert(
           isSame(decided.entry, entry),
           `${node.id} commits ${describeEntry(entry)}, decided was another`,
         );
     }
-    if (state.role === "leader" && state.commit > commitBefore && state.commit >= state.firstIndex)
-      this.#checkQuorum(state);
+    // Who decides that it is no member any more leads no longer when it is looked at.
+    const hasLed = state.role === "leader" || (before?.role === "leader" && before.term === state.term);
+    const isRestored = before !== undefined && before.applied < node.restored && !node.isSwapped;
+    if (hasLed && !isRestored && state.commit > commitBefore && state.commit >= state.firstIndex)
+      this.#checkQuorum(state, raft.configuration);
   }
 
-  /** What a leader calls committed is on the disks of a majority, and is of its own term (paper 5.4.2). */
-  #checkQuorum(state: RaftState): void {
+  /** What a leader calls committed is on the disks of a quorum, and is of its own term (paper 5.4.2). */
+  #checkQuorum(state: RaftState, configuration: Configuration): void {
     const { term } = this.decided(state.commit)!;
     assert(term === state.term, `${state.id} commits ${state.commit}/${term} of an old term by counting`);
     if (!this.#isQuorumChecked) return;
     const holders = [...this.#nodes.values()].filter(({ disk }) => disk.term(state.commit) === term);
     assert(
-      holders.length > this.#nodes.size / 2,
-      `${state.commit}/${term} is committed but not on a majority's disks`,
+      dumbQuorum(configuration, new Set(holders.map(({ id }) => id))),
+      `${state.commit}/${term} is committed but not on a quorum's disks: ${describeConfiguration(configuration)}`,
     );
   }
 
@@ -200,6 +265,7 @@ export class ClusterChecker {
     const other = this.#leaders.get(state.term);
     assert((other ?? node.id) === node.id, `${other} and ${node.id} both lead term ${state.term}`);
     this.#leaders.set(state.term, node.id);
+    this.#checkVotes(node, state);
     for (let index = this.#decided.length; index >= state.firstIndex; index--) {
       const { entry, committedIn } = this.#decided[index - 1]!;
       if (committedIn >= state.term) continue;
@@ -209,6 +275,17 @@ export class ClusterChecker {
         `${node.id} leads term ${state.term} without ${describeEntry(entry)}`,
       );
     }
+  }
+
+  /** A leader has the votes of a quorum of the configuration that is in force in its log. */
+  #checkVotes({ id, hardState, raft }: Node, { term }: RaftState): void {
+    assert(hardState.term === term && hardState.vote === id, "a leader's own vote is durable");
+    if (!this.#isQuorumChecked) return;
+    const granted = [...this.#nodes.keys()].filter((voter) => this.#votes.get(`${voter} ${term}`) === id);
+    assert(
+      dumbQuorum(raft!.configuration, new Set([id, ...granted])),
+      `${id} leads term ${term} with the votes of ${granted} only`,
+    );
   }
 }
 

@@ -1,9 +1,11 @@
 import { assert } from "../../src/lib/assert.ts";
 import { toUtf8 } from "../../src/lib/bytes.ts";
-import { describeEntry, describeRead, describeWrite } from "../../src/raft/describe.ts";
-import { Raft, type RaftOptions } from "../../src/raft/raft.ts";
+import { describeEntry, describeId, describeRead, describeWrite } from "../../src/raft/describe.ts";
+import { Raft } from "../../src/raft/raft.ts";
+import type { RaftOptions } from "../../src/raft/raft-options.ts";
 import type {
   Chance,
+  Configuration,
   Entry,
   HardState,
   Index,
@@ -13,6 +15,7 @@ import type {
   Write,
 } from "../../src/raft/types.ts";
 import { ClusterChecker } from "./cluster-checker.ts";
+import { configurationOf, decodeConfiguration, encodeConfiguration } from "./configuration-text.ts";
 import { MemoryLog } from "./memory-log.ts";
 
 /** One node: what is on its disk outlives a crash, `raft` and what is in flight does not. */
@@ -24,9 +27,22 @@ export interface Node {
   raft: Raft | undefined;
   /** The write in flight. */
   write: Write | undefined;
-  /** What the state machine was given, oldest first. */
+  /** What the state machine was given, oldest first, by this node's log or by a snapshot. */
   applied: Entry[];
+  /**
+   * The configuration before the first entry, which every state holds. Who joins later knows of nobody until a state or the
+   * log tells.
+   */
+  founding: Configuration;
   reads: ReadState[];
+  /** Whether the core was offered a snapshot that its owner did not begin to fetch. */
+  isOffered: boolean;
+  /** What another node's state machine was given, fetched instead of its log, and not on the disk yet. */
+  fetched: readonly Entry[] | undefined;
+  /** The snapshot is on the disk as the state, and the core does not know yet. */
+  isSwapped: boolean;
+  /** The last entry of the snapshot that the state began with: the state goes back no further. */
+  restored: Index;
 }
 
 export type Tuning = Partial<
@@ -92,23 +108,34 @@ export class Cluster {
     this.#options = options;
     this.checker = new ClusterChecker(this.nodes, options.isPlayed !== true);
     const ids = Array.from({ length: count }, (_, place) => nodeId(place + 1));
-    for (const id of ids) {
-      const beginning = beginnings.get(id);
-      this.nodes.set(id, {
-        id,
-        disk: new MemoryLog(beginning?.entries),
-        hardState: beginning?.hardState ?? {
-          term: beginning?.entries?.at(-1)?.term ?? 0,
-          vote: undefined,
-          commit: 0,
-        },
-        raft: undefined,
-        write: undefined,
-        applied: [],
-        reads: [],
-      });
-    }
+    const founding = { incoming: ids, outgoing: [], learners: [] };
+    for (const id of ids) this.#create(id, founding, beginnings.get(id));
     for (const id of ids) this.restart(id);
+  }
+
+  #create(id: NodeId, founding: Configuration, beginning?: Beginning): void {
+    assert(!this.nodes.has(id), `${id} is a new node`);
+    const { entries = [], hardState } = beginning ?? {};
+    this.nodes.set(id, {
+      id,
+      disk: new MemoryLog(entries),
+      hardState: hardState ?? { term: entries.at(-1)?.term ?? 0, vote: undefined, commit: 0 },
+      raft: undefined,
+      write: undefined,
+      applied: [],
+      founding,
+      reads: [],
+      isOffered: false,
+      fetched: undefined,
+      isSwapped: false,
+      restored: 0,
+    });
+  }
+
+  /** A node starts with an empty disk, and waits for somebody to make it a member. */
+  join(id: NodeId): void {
+    this.#create(id, configurationOf(""));
+    this.restart(id);
   }
 
   get ids(): NodeId[] {
@@ -145,6 +172,44 @@ export class Cluster {
     return result;
   }
 
+  /** Proposes a configuration, as text. */
+  change(id: NodeId, text: string): ReturnType<Raft["changeConfiguration"]> {
+    return this.run(id, (raft) => raft.changeConfiguration(encodeConfiguration(text)));
+  }
+
+  /** Takes a picture of a node's state for another one; returns false when it brings nothing new. */
+  fetch(id: NodeId, source: NodeId): boolean {
+    const node = this.node(id);
+    const { applied } = this.node(source);
+    if (node.isSwapped || applied.length <= node.applied.length) return false;
+    node.fetched = [...applied];
+    node.isOffered = false;
+    return true;
+  }
+
+  /** What was fetched takes the place of the state, durably. Returns false when the state is as far by now. */
+  swap(id: NodeId): boolean {
+    const node = this.node(id);
+    const { fetched } = node;
+    node.fetched = undefined;
+    if (fetched === undefined || fetched.length <= node.applied.length) return false;
+    node.applied = [...fetched];
+    node.founding = this.node(nodeId(1)).founding;
+    node.restored = node.applied.length;
+    node.isSwapped = true;
+    this.#event(() => `${id} has the state up to ${describeId(node.applied.at(-1)!)} on its disk`);
+    return true;
+  }
+
+  /** The core hears that the state is another. */
+  restore(id: NodeId): void {
+    const node = this.node(id);
+    assert(node.isSwapped, "the state was swapped first");
+    node.isSwapped = false;
+    const { index, term } = node.applied.at(-1)!;
+    this.run(id, (raft) => raft.restore({ index, term }, configurationAfter(node)));
+  }
+
   /** Asks for a read and lets the checker remember what it must see. */
   readIndex(id: NodeId, context: number): boolean {
     this.checker.readAsked(id, context);
@@ -153,7 +218,8 @@ export class Cluster {
 
   /** Whether a message would arrive now. */
   isConnected(message: Message): boolean {
-    return !this.#cut.has(`${message.from}→${message.to}`) && this.node(message.to).raft !== undefined;
+    const receiver = this.nodes.get(message.to)?.raft;
+    return !this.#cut.has(`${message.from}→${message.to}`) && receiver !== undefined;
   }
 
   /** Takes a message out of the network and hands it over, if the link and the receiver are up. Returns whether it did. */
@@ -182,22 +248,35 @@ export class Cluster {
     if (node.write !== undefined && write === "kept") this.#storeWrite(node);
     node.write = undefined;
     node.raft = undefined;
+    node.isOffered = false;
+    node.fetched = undefined;
+    node.isSwapped = false;
     this.checker.crashed(id);
   }
 
-  /** Starts a node from its disk. Its state machine has kept the first `applied` entries that it was given. */
+  /**
+   * Starts a node from its disk. Its state machine has kept the first `applied` entries that it was given. When it holds
+   * more than the log does, it came from elsewhere and the log had no time to follow: it begins anew now.
+   */
   restart(id: NodeId, applied = this.node(id).applied.length): void {
     const node = this.node(id);
     assert(node.raft === undefined, `${id} is down`);
     const { chance, tuning } = this.#options;
     const place = this.ids.indexOf(id);
+    assert(applied <= node.applied.length, `${id} has applied as much`);
     node.applied.length = applied;
     node.reads = [];
+    const last = node.applied.at(-1) ?? { index: 0, term: 0 };
+    if (node.disk.term(last.index) !== last.term) {
+      assert(applied === node.restored, "only a snapshot gets ahead of the log");
+      node.disk.startAfter({ index: last.index, term: last.term });
+    }
     node.raft = new Raft({
       ...tuningDefault,
       ...tuning,
       id,
-      configuration: { incoming: this.ids, outgoing: [] },
+      configuration: configurationAfter(node),
+      decodeConfiguration,
       hardState: node.hardState,
       log: node.disk,
       applied,
@@ -262,6 +341,7 @@ export class Cluster {
     const { write } = node;
     assert(write !== undefined, "a write is in flight");
     if (write.hardState !== undefined) node.hardState = write.hardState;
+    if (write.start !== undefined) node.disk.startAfter(write.start);
     node.disk.append(write.entries);
     node.write = undefined;
     this.checker.stored(node);
@@ -276,7 +356,12 @@ export class Cluster {
       this.network.push(message);
     }
     this.checker.stepped(node);
-    this.#apply(node, raft);
+    const offer = raft.takeSnapshotOffer();
+    if (offer !== undefined) {
+      node.isOffered = true;
+      this.#event(() => `${node.id} is offered a snapshot by ${offer}`);
+    }
+    if (!node.isSwapped) this.#apply(node, raft);
     for (const read of raft.takeReads()) {
       node.reads.push(read);
       this.checker.readConfirmed(node.id, read);
@@ -307,6 +392,12 @@ export class Cluster {
   }
 }
 
+/** The configuration that the last applied entry leaves in force. */
+function configurationAfter({ applied, founding }: Node): Configuration {
+  const last = applied.findLast(({ kind }) => kind === "config");
+  return last === undefined ? founding : decodeConfiguration(last.data);
+}
+
 /** The id of the node at a place, counted from 1. */
 export function nodeId(place: number): NodeId {
   return `n${place}` as NodeId;
@@ -329,9 +420,4 @@ export function entriesOf(raft: Raft): Entry[] {
   while (firstIndex + entries.length <= last.index)
     entries.push(...raft.entries(firstIndex + entries.length, 1 << 20));
   return entries;
-}
-
-/** The last index that every node of a cluster has applied. */
-export function appliedEverywhere(cluster: Cluster): Index {
-  return Math.min(...[...cluster.nodes.values()].map((node) => node.applied.length));
 }

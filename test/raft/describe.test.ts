@@ -53,13 +53,20 @@ test("data is shown when it is short and plain, else measured", () => {
 
 test("writes and states are one line each", () => {
   const hardState = { term: 2, vote: n1, commit: 4 };
-  expect(describeWrite({ id: 3, hardState, entries: [entry(5, 2), entry(6, 2)] })).toBe(
+  expect(describeWrite({ id: 3, hardState, start: undefined, entries: [entry(5, 2), entry(6, 2)] })).toBe(
     "write 3 term 2 vote n1 commit 4 entries 5/2 6/2",
   );
-  expect(describeWrite({ id: 4, hardState: { ...hardState, vote: undefined }, entries: [] })).toBe(
-    "write 4 term 2 vote - commit 4",
+  expect(
+    describeWrite({
+      id: 4,
+      hardState: { ...hardState, vote: undefined },
+      start: { index: 4, term: 2 },
+      entries: [],
+    }),
+  ).toBe("write 4 term 2 vote - commit 4 start 4/2");
+  expect(describeWrite({ id: 5, hardState: undefined, start: undefined, entries: [entry(7, 2)] })).toBe(
+    "write 5 entries 7/2",
   );
-  expect(describeWrite({ id: 5, hardState: undefined, entries: [entry(7, 2)] })).toBe("write 5 entries 7/2");
   expect(describeState(new Cluster(1).raft(n1).getState())).toBe(
     "n1 follower term 0 vote - leader - commit 0 applied 0 durable 0 last 0/0",
   );

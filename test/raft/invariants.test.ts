@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { checkProgress, checkState, checkStep } from "../../src/raft/invariants.ts";
 import { Progress } from "../../src/raft/progress.ts";
-import type { RaftState } from "../../src/raft/raft.ts";
+import type { RaftState } from "../../src/raft/raft-options.ts";
 import { n1, n2, n3 } from "./messages.ts";
 
 const follower: RaftState = {

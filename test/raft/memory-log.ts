@@ -36,6 +36,16 @@ export class MemoryLog implements LogView {
     return entries;
   }
 
+  get configurations(): readonly Index[] {
+    return this.#entries.filter(({ kind }) => kind === "config").map(({ index }) => index);
+  }
+
+  /** A snapshot has taken the place of everything. */
+  startAfter(id: EntryId): void {
+    this.#entries = [];
+    this.#before = id;
+  }
+
   append(entries: readonly Entry[]): void {
     const from = entries[0]?.index;
     if (from === undefined) return;

@@ -16,7 +16,14 @@ export const [n1, n2, n3] = [nodeId(1), nodeId(2), nodeId(3)];
 const between = { from: n2, to: n1 };
 
 export function requestVote(fields: Pick<RequestVote, "term"> & Partial<RequestVote>): RequestVote {
-  return { kind: "request-vote", ...between, preVote: false, last: { index: 0, term: 0 }, ...fields };
+  return {
+    kind: "request-vote",
+    ...between,
+    preVote: false,
+    isTransfer: false,
+    last: { index: 0, term: 0 },
+    ...fields,
+  };
 }
 
 export function voteReply(

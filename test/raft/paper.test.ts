@@ -61,13 +61,72 @@ describe("terms", () => {
     expect(played.state.role).toBe("leader");
   });
 
-  test("messages of strangers and for others are ignored", () => {
+  test("messages for others are ignored", () => {
     const played = new Played([1]);
-    expect(
-      played.step({ ...requestVote({ term: 5, last: { index: 9, term: 4 } }), from: nodeId(9) }),
-    ).toEqual([]);
-    expect(played.step({ ...heartbeat(5), to: n3 })).toEqual([]);
-    expect(played.state.term).toBe(1);
+    for (const message of [heartbeat(5), requestVote({ term: 5, last: { index: 9, term: 4 } })])
+      expect(played.step({ ...message, to: n3 })).toEqual([]);
+    expect(played.state).toMatchObject({ term: 1, leader: undefined });
+  });
+});
+
+describe("strangers: nodes that the own configuration does not name", () => {
+  const stranger = nodeId(9);
+
+  test("6: a leader that is not known yet is followed: the entry that names it may be among what it sends", () => {
+    const played = new Played([1]);
+    played.step({ ...appendEntries(5, [1, 1], [5]), from: stranger });
+    expect(played.state).toMatchObject({ role: "follower", term: 5, leader: stranger, last: { index: 2 } });
+    expect(played.write()).toEqual(["n1→n9 append-entries-reply term 5 accepted 2"]);
+  });
+
+  test("6: a candidate that is not known yet gets a vote, by the same rules as anybody", () => {
+    const played = new Played([1, 3]);
+    const asked = { term: 5, from: stranger, last: { index: 2, term: 3 } };
+    expect(played.step(requestVote({ ...asked, preVote: true }))).toEqual([
+      "n1→n9 request-vote-reply term 5 pre-vote granted",
+    ]);
+    played.step(requestVote(asked));
+    expect(played.write()).toEqual(["n1→n9 request-vote-reply term 5 granted"]);
+    expect(played.step(requestVote({ ...asked, from: n3 }))).toEqual([
+      "n1→n3 request-vote-reply term 5 refused",
+    ]);
+    played.step(requestVote({ ...asked, term: 6, last: { index: 1, term: 3 } }));
+    expect(played.write()).toEqual(["n1→n9 request-vote-reply term 6 refused"]);
+  });
+
+  test("6.4: a candidate that is not known unseats no leader that is heard", () => {
+    const played = new Played();
+    played.step(heartbeat(1));
+    played.write();
+    const asked = requestVote({ term: 9, from: stranger, last: { index: 9, term: 8 } });
+    expect([...played.step(asked), ...played.step({ ...asked, preVote: true })]).toEqual([]);
+    expect(played.state).toMatchObject({ term: 1, leader: n2 });
+  });
+
+  test("6: their votes make no leader", () => {
+    const played = new Played();
+    played.tick(10);
+    played.step(voteReply({ term: 1, preVote: true, from: stranger }));
+    expect(played.state.role).toBe("pre-candidate");
+    played.step(voteReply({ term: 1, preVote: true }));
+    played.write();
+    played.step(voteReply({ term: 1, from: stranger }));
+    expect(played.state.role).toBe("candidate");
+  });
+
+  test("6: what they hold, and that they answer, counts for no commit, no read and no quorum heard", () => {
+    const played = new Played().lead();
+    played.write();
+    played.step({ ...accepted(1, 1), from: stranger });
+    expect(played.state.commit).toBe(0);
+    played.step(accepted(1, 1));
+    played.cluster.readIndex(n1, 1);
+    played.step({ ...heartbeatReply(1, 1), from: stranger });
+    expect(played.cluster.node(n1).reads).toEqual([]);
+    played.tick(10);
+    played.step({ ...heartbeatReply(1, 1), from: stranger });
+    played.tick(10);
+    expect(played.state.role).toBe("follower");
   });
 });
 
@@ -115,7 +174,7 @@ describe("elections", () => {
   });
 
   test("5.2: votes of another term, refusals and repetitions make no leader", () => {
-    const cluster = new Cluster(5);
+    const cluster = new Cluster(5, { isPlayed: true });
     cluster.tick(n1, 20);
     for (const from of [n2, n3])
       cluster.run(n1, (raft) => raft.step({ ...voteReply({ term: 1, preVote: true }), from }));

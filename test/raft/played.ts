@@ -1,6 +1,7 @@
 import { assert } from "../../src/lib/assert.ts";
 import { describeMessage } from "../../src/raft/describe.ts";
-import type { Raft, RaftState } from "../../src/raft/raft.ts";
+import type { Raft } from "../../src/raft/raft.ts";
+import type { RaftState } from "../../src/raft/raft-options.ts";
 import type { Message, NodeId } from "../../src/raft/types.ts";
 import { Cluster, logOf, type Tuning } from "./cluster.ts";
 import { n1, voteReply } from "./messages.ts";

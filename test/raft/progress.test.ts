@@ -88,3 +88,24 @@ test("a follower that has all is not asked again", () => {
   for (let tick = 0; tick < 100; tick++) progress.tick(3, 10);
   expect(progress.state).toBe("replicate");
 });
+
+test("a follower that needs a snapshot is offered one each probeTicks, until it accepts; late refusals change nothing", () => {
+  const progress = new Progress(5);
+  progress.accepted(3);
+  progress.sent(4, 1);
+  progress.becomeSnapshot(9);
+  expect(progress).toMatchObject({ state: "snapshot", match: 3, next: 9, isPaused: false, inFlightCount: 0 });
+  let offers = 0;
+  for (let tick = 0; tick < 30; tick++) {
+    if (!progress.isPaused) offers++;
+    progress.isPaused = true;
+    progress.becomeSnapshot(9 + tick);
+    expect(progress.refused(tick, 0)).toBe(false);
+    progress.becomeUnreachable();
+    progress.tick(3, 10);
+  }
+  expect(offers).toBe(10);
+  expect(progress).toMatchObject({ state: "snapshot", match: 3, next: 38 });
+  expect(progress.accepted(20)).toBe(true);
+  expect(progress).toMatchObject({ state: "replicate", match: 20, next: 21 });
+});

@@ -4,22 +4,20 @@ import { Ballot } from "../../src/raft/ballot.ts";
 import { isQuorum, isRefused, isVoter, quorumIndex, voters } from "../../src/raft/quorum.ts";
 import type { Configuration, NodeId } from "../../src/raft/types.ts";
 import { nodeId } from "./cluster.ts";
+import { dumbQuorum } from "./dumb-quorum.ts";
 
 const { SEED = "1" } = process.env;
 const seed = Number(SEED);
 const all = Array.from({ length: 7 }, (_, place) => nodeId(place + 1));
 
-/** The definition: every half that has members has more than half of them. */
-function dumbQuorum({ incoming, outgoing }: Configuration, holders: ReadonlySet<NodeId>): boolean {
-  return [incoming, outgoing].every(
-    (half) => half.length === 0 || 2 * half.filter((id) => holders.has(id)).length > half.length,
-  );
-}
-
 function randomConfiguration(prng: Prng): Configuration {
   const some = (least: number) =>
     all.filter(() => prng.chance(1, 2)).concat(least > 0 ? [prng.pick(all)] : []);
-  return { incoming: [...new Set(some(1))], outgoing: prng.chance(1, 2) ? [] : [...new Set(some(0))] };
+  return {
+    incoming: [...new Set(some(1))],
+    outgoing: prng.chance(1, 2) ? [] : [...new Set(some(0))],
+    learners: [],
+  };
 }
 
 test("quorumIndex is the largest index for which those who hold it are a quorum", () => {
@@ -70,8 +68,16 @@ test("two quorums always meet, also of a joint configuration and either of its h
   const prng = new Prng(seed);
   for (let round = 0; round < 20; round++) {
     const few = all.slice(0, 5);
-    const joint = { incoming: few.slice(0, prng.int(1, 5)), outgoing: few.slice(prng.int(0, 4)) };
-    const halves = [joint.incoming, joint.outgoing].map((incoming) => ({ incoming, outgoing: [] }));
+    const joint = {
+      incoming: few.slice(0, prng.int(1, 5)),
+      outgoing: few.slice(prng.int(0, 4)),
+      learners: [],
+    };
+    const halves = [joint.incoming, joint.outgoing].map((incoming) => ({
+      incoming,
+      outgoing: [],
+      learners: [],
+    }));
     for (const first of subsets(few).filter((holders) => dumbQuorum(joint, holders)))
       for (const half of halves)
         for (const second of subsets(half.incoming))
@@ -85,7 +91,7 @@ test("two quorums always meet, also of a joint configuration and either of its h
 
 test("a voter of both halves counts once", () => {
   const [a, b, c] = all as [NodeId, NodeId, NodeId];
-  const joint = { incoming: [a, b], outgoing: [b, c] };
+  const joint = { incoming: [a, b], outgoing: [b, c], learners: [] };
   expect(voters(joint)).toEqual([a, b, c]);
   expect(all.filter((id) => isVoter(joint, id))).toEqual([a, b, c]);
 });

@@ -150,3 +150,63 @@ test("slice takes what fits, at least one entry, from the disk and from memory",
   expect(indexes(6, 7, 99)).toEqual([6]);
   expect(indexes(9, 9, 99)).toEqual([]);
 });
+
+/** A log of terms 1, 1, 2, 2 on the disk, and 5/2, 6/2 in memory: 5/2 is in a write. */
+function halfWritten(): { readonly disk: MemoryLog; readonly log: RaftLog; readonly write: Entry[] } {
+  const disk = new MemoryLog(logOf(1, 1, 2, 2));
+  const log = new RaftLog(disk, 1, 1);
+  log.push(entry(5, 2));
+  const write = log.takeUnwritten();
+  log.push(entry(6, 2));
+  return { disk, log, write };
+}
+
+test("a snapshot of an entry that the log has is where it goes on; what waits for the disk still does", () => {
+  for (const index of [2, 4, 5, 6]) {
+    const { disk, log, write } = halfWritten();
+    expect(log.restore({ index, term: log.termAt(index) })).toBe(true);
+    expect(log).toMatchObject({ firstIndex: 1, lastIndex: 6, applied: index, commit: index });
+    expect(log.durable).toBe(Math.max(4, index));
+    expect(log.takeStart()).toBeUndefined();
+    disk.append(write);
+    log.wrote(write);
+    expect(log.durable).toBe(Math.max(5, index));
+    const rest = log.takeUnwritten();
+    expect(rest.map((each) => each.index)).toEqual([6]);
+    disk.append(rest);
+    log.wrote(rest);
+    expect(log).toMatchObject({ durable: 6, hasUnwritten: false });
+    expect(log.takeCommitted(99)).toEqual([]);
+  }
+});
+
+test("a snapshot that the log contradicts, or does not reach, takes its place: on the disk with the next write", () => {
+  for (const snapshot of [
+    { index: 2, term: 2 },
+    { index: 5, term: 3 },
+    { index: 9, term: 2 },
+  ]) {
+    const { disk, log, write } = halfWritten();
+    expect(log.restore(snapshot)).toBe(false);
+    const { index, term } = snapshot;
+    const anew = { firstIndex: index + 1, lastIndex: index, applied: index, commit: index, durable: index };
+    expect(log).toMatchObject({ ...anew, hasUnwritten: true, last: snapshot });
+    for (let at = 1; at <= 10; at++) expect(log.term(at)).toBe(at === index ? term : undefined);
+    // The write that was in flight lands, and says nothing of the new log.
+    disk.append(write);
+    log.wrote(write);
+    expect(log).toMatchObject({ ...anew, hasUnwritten: true });
+    const next = { ...entry(index + 1, 4) };
+    log.push(next);
+    expect(log.takeStart()).toEqual(snapshot);
+    const entries = log.takeUnwritten();
+    expect(log.hasUnwritten).toBe(false);
+    expect(log.durable).toBe(index);
+    disk.startAfter(snapshot);
+    disk.append(entries);
+    log.wrote(entries);
+    expect(log).toMatchObject({ firstIndex: index + 1, lastIndex: index + 1, durable: index + 1 });
+    expect(log.term(index)).toBe(term);
+    expect(log.takeStart()).toBeUndefined();
+  }
+});

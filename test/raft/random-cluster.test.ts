@@ -1,13 +1,15 @@
 import { expect, test } from "bun:test";
-import { type Coverage, RandomRun } from "./random-run.ts";
+import { type Coverage, noCoverage, RandomRun } from "./random-run.ts";
 
 /** `SEED` replays one seed and those after it, `RUNS` says how many. */
 const { SEED = "1", RUNS } = process.env;
 const seed = Number(SEED);
-const runs = Number(RUNS ?? 250);
+const runs = Number(RUNS ?? 400);
+/** What takes several accidents at once. */
+const rare: readonly (keyof Coverage)[] = ["configurationsReplaced", "logsBegunAnew", "crashesWhileSwapped"];
 
 test("random clusters keep every promise, and agree when the faults stop", () => {
-  const total: Coverage = { decided: 0, leaders: 0, reads: 0, replaced: 0, dropped: 0, crashes: 0 };
+  const total = noCoverage();
   for (let at = seed; at < seed + runs; at++) {
     const run = new RandomRun(at);
     try {
@@ -22,5 +24,7 @@ test("random clusters keep every promise, and agree when the faults stop", () =>
   if (RUNS !== undefined) process.stdout.write(`${JSON.stringify(total)}\n`);
   if (runs < 100) return;
   for (const key of Object.keys(total) as (keyof Coverage)[])
-    expect(total[key], `the runs see ${key}: ${JSON.stringify(total)}`).toBeGreaterThan(runs / 4);
+    expect(total[key], `the runs see ${key}: ${JSON.stringify(total)}`).toBeGreaterThan(
+      runs / (rare.includes(key) ? 50 : 4),
+    );
 }, 3_600_000);

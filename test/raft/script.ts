@@ -2,6 +2,7 @@ import { assert } from "../../src/lib/assert.ts";
 import { describeEntry, describeMessage, describeState } from "../../src/raft/describe.ts";
 import type { Message, NodeId } from "../../src/raft/types.ts";
 import { Cluster, entriesOf, logOf, type Tuning } from "./cluster.ts";
+import { describeConfiguration } from "./configuration-text.ts";
 
 /**
  * A conversation with a cluster as text. A file is a list of stanzas, with an empty line after each:
@@ -168,6 +169,32 @@ class Script {
     this.#leadersOnly = false;
   }
 
+  /** `change n1 n1,n2/n1,n2,n3/n4`: incoming, outgoing and learners. */
+  change(id: NodeId, text: string): void {
+    const result = this.cluster.change(id, text);
+    if (result.ok) this.print(`${id} proposes ${result.index}/${result.term}`);
+    else this.print(`${id} refuses: ${result.reason}, ${result.text}`);
+  }
+
+  /** `configuration n1 n2`: what is in force there. */
+  configuration(ids: readonly string[]): void {
+    for (const id of ids.length > 0 ? (ids as NodeId[]) : this.cluster.ids)
+      this.print(`${id}: ${describeConfiguration(this.cluster.raft(id).configuration)}`);
+  }
+
+  transfer(id: NodeId, to: NodeId | undefined): void {
+    if (!this.cluster.run(id, (raft) => raft.transferLeadership(to))) this.print(`${id} refuses`);
+  }
+
+  /** `fetch n3 n1`: n3 gets n1's state. It is on the disk after `swap n3`, and the core is told by `restore n3`. */
+  fetch(id: NodeId, source: NodeId): void {
+    if (!this.cluster.fetch(id, source)) this.print(`${id} needs nothing of ${source}`);
+  }
+
+  swap(id: NodeId): void {
+    if (!this.cluster.swap(id)) this.print(`${id} has this state already`);
+  }
+
   network(): void {
     for (const message of this.cluster.network) this.print(describeMessage(message));
   }
@@ -217,7 +244,11 @@ const commands = new Map<string, (script: Script, command: Command) => void>([
     "crash",
     (script, { words }) => script.cluster.crash(words[0] as NodeId, words[1] as "lost" | "kept" | undefined),
   ],
-  ["restart", (script, { words }) => script.cluster.restart(words[0] as NodeId)],
+  [
+    "restart",
+    (script, { words }) =>
+      script.cluster.restart(words[0] as NodeId, words[1] ? Number(words[1]) : undefined),
+  ],
   [
     "lose-log-after",
     (script, { words }) => script.cluster.node(words[0] as NodeId).disk.loseAfter(Number(words[1])),
@@ -232,6 +263,18 @@ const commands = new Map<string, (script: Script, command: Command) => void>([
   ],
   ["cut", (script, { words }) => script.cluster.cut(words[0] as NodeId, words[1] as NodeId)],
   ["heal", (script) => script.cluster.heal()],
+  ["join", (script, { words }) => script.cluster.join(words[0] as NodeId)],
+  ["change", (script, { words }) => script.change(words[0] as NodeId, words[1]!)],
+  ["configuration", (script, { words }) => script.configuration(words)],
+  ["transfer", (script, { words }) => script.transfer(words[0] as NodeId, words[1] as NodeId | undefined)],
+  [
+    "gone",
+    (script, { words }) =>
+      script.cluster.run(words[0] as NodeId, (raft) => raft.reportGone(words[1] as NodeId)),
+  ],
+  ["fetch", (script, { words }) => script.fetch(words[0] as NodeId, words[1] as NodeId)],
+  ["swap", (script, { words }) => script.swap(words[0] as NodeId)],
+  ["restore", (script, { words }) => script.cluster.restore(words[0] as NodeId)],
   ["read-index", (script, { words }) => script.readIndex(words[0] as NodeId, Number(words[1]))],
   [
     "overslept",
