@@ -13,8 +13,10 @@ import {
   backOffMinMs,
   connectTimeoutMs,
   frameBodyBytesMax,
+  helloServersBytesMax,
   pendingCallsMax,
 } from "./limits.ts";
+import { method } from "./method.ts";
 import {
   type CallFailure,
   type CallResult,
@@ -30,8 +32,9 @@ export interface ClientEndEnv {
 
 export interface ClientEndOptions {
   /**
-   * Keeps the end connected from the start, as peers want it: redials with a random, growing back-off drawn from
-   * `chance`. Without it an end dials when it is called.
+   * Keeps the end connected from the start, as peers want it: a connection that is lost is redialled at once, at most
+   * once per backOffMaxMs; all other redials wait for a random, growing back-off drawn from `chance`. Without it an end
+   * dials when it is called.
    */
   readonly keepConnected?: { readonly chance: { int(min: number, max: number): number } };
   readonly connectTimeoutMs?: number;
@@ -69,6 +72,8 @@ export class ClientEnd {
   #redial: Timer | undefined = undefined;
   #backOffMs = backOffMinMs;
   #connectedAt = 0;
+  #servers = "";
+  #redialledAtOnceAt = Number.NEGATIVE_INFINITY;
   /** Those made without a connection wait for the dial; it ends all of them, or sends all of them. */
   readonly #calls: PendingCalls;
   #isFlushScheduled = false;
@@ -97,6 +102,14 @@ export class ClientEnd {
   /** What the other side said at the hello of the current connection; undefined without one. */
   get helloReply(): HelloReply | undefined {
     return this.#connection === undefined ? undefined : this.#reply;
+  }
+
+  /**
+   * Addresses of the cluster's members, separated by spaces, as this server told them last: in its hello, or by a message
+   * when they changed. Empty when it never did.
+   */
+  get servers(): string {
+    return this.#servers;
   }
 
   /** The other side's clock now, in ms since 1970, as its hello told it and time went on; 0 without a connection. */
@@ -206,6 +219,7 @@ export class ClientEnd {
     this.#attempt = undefined;
     this.#connection = connection;
     this.#reply = reply;
+    if (reply.servers !== "") this.#servers = reply.servers;
     this.#connectedAt = this.#env.clock.monotonicMs();
     for (const [id, call] of [...this.#calls.entries()]) this.#request(connection, id, call);
     this.#options.onConnected?.(reply);
@@ -222,6 +236,8 @@ export class ClientEnd {
   readonly #owner: ConnectionOwner<undefined> = {
     frame: (_, frame) => {
       if (frame.kind === frameKind.reply) this.#answered(frame);
+      else if (frame.kind === frameKind.message && frame.method === method.servers)
+        this.#servers = frame.reader().text(helloServersBytesMax);
       else this.#options.onFrame?.(frame);
     },
     closed: (connection, closing) => this.#lost(connection, closing),
@@ -240,10 +256,19 @@ export class ClientEnd {
     }
     const text = `Lost the connection to ${this.#name}: ${closing.text}`;
     this.#endCalls((call) => failure("lost", call.offset >= 0 && connection.hasTaken(call.offset), text));
+    const now = this.#env.clock.monotonicMs();
     // A peer that accepts and then hangs up must not be dialled in a tight loop.
-    if (this.#env.clock.monotonicMs() - this.#connectedAt >= backOffMaxMs) this.#backOffMs = backOffMinMs;
+    if (now - this.#connectedAt >= backOffMaxMs) this.#backOffMs = backOffMinMs;
     this.#options.onLost?.(text);
-    this.#dialLater();
+    if (closing.cause === "closed" || now - this.#redialledAtOnceAt < backOffMaxMs) this.#dialLater();
+    else this.#dialAtOnce(now);
+  }
+
+  /** Whoever was lost is dialled before anything else is thought of it: a dial tells a reset from a death. */
+  #dialAtOnce(now: number): void {
+    if (this.#closed !== undefined || this.#options.keepConnected === undefined) return;
+    this.#redialledAtOnceAt = now;
+    this.#dial(this.#connectTimeoutMs);
   }
 
   #dialLater(): void {

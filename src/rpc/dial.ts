@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "../env/clock.ts";
-import type { Net, Socket } from "../env/net.ts";
+import type { ConnectFailure, Net, Socket } from "../env/net.ts";
 import { type Address, formatAddress } from "../lib/address.ts";
 import { assert } from "../lib/assert.ts";
 import { DecodeError } from "../lib/codec.ts";
@@ -7,12 +7,22 @@ import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner 
 import { type Frame, frameKind } from "./frame.ts";
 import { decodeHelloReply, encodeHello, type Hello, type HelloReply, noId } from "./hello.ts";
 
+/**
+ * How a dial failed.
+ * - `nobody`  the machine is there, and nothing listens on the port
+ * - `hang-up` a connection was made, and closed before the hello was answered
+ * - `silence` no answer came in time, or there is no way to the machine; a network that is cut looks like that
+ * - `answer`  the hello was answered, and the connection may not be used
+ */
+export type DialFailureKind = "nobody" | "hang-up" | "silence" | "answer";
+
 /** What became of a dial. `reply` is there when the other side answered the hello, with yes or no. */
 export type DialOutcome<Context> =
   | { readonly ok: true; readonly connection: Connection<Context>; readonly reply: HelloReply }
   | {
       readonly ok: false;
       readonly reason: "unreachable" | "refused";
+      readonly kind: DialFailureKind;
       readonly text: string;
       readonly reply?: HelloReply;
     };
@@ -65,7 +75,7 @@ class Dial<Context> implements ConnectionOwner<Context> {
       address.host,
       address.port,
       (socket) => this.#opened(socket),
-      (reason) => this.#unreachable(reason),
+      (reason, kind) => this.#failed(reason, kind),
     );
   }
 
@@ -83,7 +93,7 @@ class Dial<Context> implements ConnectionOwner<Context> {
     if (refusal !== undefined) {
       this.#drop(refusal);
       const text = `${this.#name} refused the connection: ${refusal}`;
-      this.#finish({ ok: false, reason: "refused", text, reply });
+      this.#finish({ ok: false, reason: "refused", kind: "answer", text, reply });
       return;
     }
     connection.establish();
@@ -92,7 +102,7 @@ class Dial<Context> implements ConnectionOwner<Context> {
   }
 
   closed(_: Connection<Context>, closing: Closing): void {
-    this.#unreachable(`it closed the connection before it answered the hello: ${closing.text}`);
+    this.#unreachable("hang-up", `it closed the connection before it answered the hello: ${closing.text}`);
   }
 
   #opened(socket: Socket): Connection<Context> {
@@ -110,14 +120,19 @@ class Dial<Context> implements ConnectionOwner<Context> {
     const isConnected = this.#connection !== undefined;
     this.#drop("the dial took too long");
     this.#unreachable(
+      "silence",
       isConnected
         ? `it accepted the connection and did not answer the hello within ${timeoutMs} ms`
         : `no answer within ${timeoutMs} ms`,
     );
   }
 
-  #unreachable(why: string): void {
-    this.#finish({ ok: false, reason: "unreachable", text: `Cannot reach ${this.#name}: ${why}` });
+  #failed(why: string, failure: ConnectFailure): void {
+    this.#unreachable(failure === "refused" ? "nobody" : "silence", why);
+  }
+
+  #unreachable(kind: DialFailureKind, why: string): void {
+    this.#finish({ ok: false, reason: "unreachable", kind, text: `Cannot reach ${this.#name}: ${why}` });
   }
 
   #finish(outcome: DialOutcome<Context>): void {

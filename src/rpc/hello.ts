@@ -8,7 +8,8 @@
  *     purpose    = control 1 | bulk 2 | client 3 | form 4
  *     code       = accepted 0, or why not: see `helloCodes`
  *     field      = tag:u8 bytes
- *     tags       = 1 text of the refusal | 2 leader, host:port
+ *     tags       = 1 text of the refusal | 2 leader, host:port | 3 boot id, 16 hexadecimal digits
+ *                | 4 servers, host:port separated by spaces | 5 where the sender listens, host:port
  *
  * An id of zeros is none, or not known. Fields with unknown tags are skipped, so that later versions may add some.
  *
@@ -16,10 +17,15 @@
  *
  *     4B 56 52 46  01 01  02    03       00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00
  *     magic        1 - 1  role  purpose  cluster id               node id
+ *
+ * Example of fields behind an answer, a boot id and two servers:
+ *
+ *     03   10     30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66    04   07     61 3A 31 20 62 3A 32
+ *     tag  bytes  "0123456789abcdef"                                 tag  bytes  "a:1 b:2"
  */
 import { type Bytes, fromUtf8 } from "../lib/bytes.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
-import { helloTextBytesMax } from "./limits.ts";
+import { helloServersBytesMax, helloTextBytesMax } from "./limits.ts";
 import { printable } from "./printable.ts";
 
 /** The versions of the protocol that this build speaks. */
@@ -42,15 +48,18 @@ export interface Hello {
   readonly nodeId: string;
   readonly role: HelloRole;
   readonly purpose: HelloPurpose;
+  /** `host:port` where the sender, a peer, is found; undefined when it does not say. A stranger's text: parse it. */
+  readonly address?: string;
 }
 
 /**
  * - `version` no version in common          - `cluster` another cluster
  * - `node`    the node id is not welcome     - `role`    the role may not connect to this port
  * - `busy`    too many connections           - `state`   the node cannot serve that purpose now
+ * - `removed` the node was removed from the cluster, and is told so
  * - `unknown` a code of a later version
  */
-export type RefusalCode = "version" | "cluster" | "node" | "role" | "busy" | "state" | "unknown";
+export type RefusalCode = "version" | "cluster" | "node" | "role" | "busy" | "state" | "removed" | "unknown";
 export type HelloCode = "accepted" | RefusalCode;
 
 export interface HelloReply {
@@ -67,6 +76,13 @@ export interface HelloReply {
   readonly valueBytesMax: number;
   /** `host:port` of the leader for clients, empty when not known. */
   readonly leader: string;
+  /** 16 hexadecimal digits, drawn anew at each start of the process: another one is another process. Empty when not told. */
+  readonly bootId: string;
+  /**
+   * Addresses of the members of the cluster, `host:port` separated by spaces; empty when not known. Of many only those
+   * that fit into helloServersBytesMax, whole ones. What is read is a stranger's ASCII text: parse each of them.
+   */
+  readonly servers: string;
 }
 
 /** The hello of this build. */
@@ -88,6 +104,7 @@ export function encodeHello(output: ByteWriter, hello: Hello): void {
   output.u8(purposes.indexOf(hello.purpose));
   output.id(hello.clusterId);
   output.id(hello.nodeId);
+  writeField(output, addressTag, hello.address ?? "");
 }
 
 /** Throws DecodeError. */
@@ -102,8 +119,8 @@ export function decodeHello(input: ByteReader): Hello {
   if (role === undefined || role === "") throw new DecodeError("the hello has an unknown role");
   if (purpose === undefined || purpose === "") throw new DecodeError("the hello has an unknown purpose");
   const hello = { versionMin, versionMax, role, purpose, clusterId: input.id(), nodeId: input.id() };
-  readFields(input);
-  return hello;
+  const { address } = readFields(input);
+  return address === "" ? hello : { ...hello, address };
 }
 
 export function encodeHelloReply(output: ByteWriter, reply: HelloReply): void {
@@ -117,6 +134,8 @@ export function encodeHelloReply(output: ByteWriter, reply: HelloReply): void {
   output.u32(reply.valueBytesMax);
   writeField(output, textTag, reply.text);
   writeField(output, leaderTag, reply.leader);
+  writeField(output, bootIdTag, reply.bootId);
+  writeField(output, serversTag, reply.servers);
 }
 
 /** Throws DecodeError. */
@@ -133,8 +152,8 @@ export function decodeHelloReply(input: ByteReader): HelloReply {
     valueBytesMax: input.u32(),
   };
   if (reply.timeMs > timeMsMax) throw new DecodeError("the hello's answer has a time that no clock shows");
-  const fields = readFields(input);
-  return { ...reply, text: fields.text, leader: fields.leader };
+  const { text, leader, bootId, servers } = readFields(input);
+  return { ...reply, text, leader, bootId, servers };
 }
 
 /** The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole number. */
@@ -153,9 +172,13 @@ const helloCodes = [
   "role",
   "busy",
   "state",
+  "removed",
 ] as readonly HelloCode[];
 const textTag = 1;
 const leaderTag = 2;
+const bootIdTag = 3;
+const serversTag = 4;
+const addressTag = 5;
 
 function readMagic(input: ByteReader): void {
   if (input.u32() !== magic) throw new DecodeError("the hello does not start with KVRF");
@@ -163,23 +186,35 @@ function readMagic(input: ByteReader): void {
 
 /** Empty fields are left out; long ones are cut, since they are for people. */
 function writeField(output: ByteWriter, tag: number, text: string): void {
-  if (text === "") return;
-  const bytes = Buffer.from(text, "utf8");
+  const bytes = cut(tag, Buffer.from(text, "utf8"));
+  if (bytes.length === 0) return;
   output.u8(tag);
-  output.bytes(bytes.subarray(0, helloTextBytesMax));
+  output.bytes(bytes);
 }
 
-function readFields(input: ByteReader): { text: string; leader: string } {
-  const fields = { text: "", leader: "" };
+/** Of a hello, or of an answer. */
+interface Fields extends Pick<HelloReply, "text" | "leader" | "bootId" | "servers"> {
+  readonly address: string;
+}
+
+function readFields(input: ByteReader): Fields {
+  const fields = { text: "", leader: "", bootId: "", servers: "", address: "" };
   while (input.remaining > 0) {
     const tag = input.u8();
     const bytes = input.bytes(); // Unknown ones may be longer than ours: the frame bounds them.
-    if (tag === textTag) fields.text = textOf(bytes);
-    else if (tag === leaderTag) fields.leader = textOf(bytes);
+    const text = printable(fromUtf8(cut(tag, bytes)));
+    if (tag === textTag) fields.text = text;
+    else if (tag === leaderTag) fields.leader = text;
+    else if (tag === addressTag) fields.address = text;
+    else if (tag === bootIdTag) fields.bootId = /^[0-9a-f]{16}$/.test(text) ? text : "";
+    else if (tag === serversTag) fields.servers = /^[\x20-\x7e]*$/.test(text) ? text : "";
   }
   return fields;
 }
 
-function textOf(bytes: Bytes): string {
-  return printable(fromUtf8(bytes.subarray(0, helloTextBytesMax)));
+/** As much as a field may have; of the servers whole addresses, since half of one is another one. */
+function cut(tag: number, bytes: Bytes): Bytes {
+  if (tag !== serversTag) return bytes.subarray(0, helloTextBytesMax);
+  if (bytes.length <= helloServersBytesMax) return bytes;
+  return bytes.subarray(0, Math.max(0, bytes.lastIndexOf(0x20, helloServersBytesMax)));
 }

@@ -12,6 +12,9 @@ export const helloBytesMax = 4096;
 /** Bytes of a text or an address inside a hello: a line on a terminal, a host name of 253 bytes with its port. */
 export const helloTextBytesMax = 1024;
 
+/** Bytes of all members' addresses inside a hello's answer: seventy IPv4 ones, and room for its other fields. */
+export const helloServersBytesMax = 1536;
+
 /** An accepted connection must have said hello by then (ms): room for a slow link, too short to collect idle sockets. */
 export const helloTimeoutMs = 5000;
 
@@ -45,7 +48,7 @@ export const clientConnectionsMax = 4096;
 /** Accepted connections beyond the clients': peers, and strangers that have yet to say hello. */
 export const otherConnectionsMax = 512;
 
-/** Redialling a lost peer waits at first so long (ms), then twice as long each time... */
+/** Dialling a peer again that could not be reached waits at first so long (ms), then twice as long each time... */
 export const backOffMinMs = 20;
-/** ...up to this (ms): an absent peer costs one dial a second. */
+/** ...up to this (ms): an absent peer costs one dial a second. Redials without a wait are at least this far apart, too. */
 export const backOffMaxMs = 1000;

@@ -18,11 +18,15 @@ import {
 } from "./hello.ts";
 import { clientConnectionsMax, helloTimeoutMs, otherConnectionsMax } from "./limits.ts";
 
-/** The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. */
+/**
+ * The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. An
+ * owner that leaves `bootId` or `servers` out does not tell them.
+ */
 export type Greeting = {
   readonly refusal?: { readonly code: RefusalCode; readonly text: string };
-  readonly timeMs?: number;
-} & Omit<HelloReply, "code" | "text" | "version" | "timeMs">;
+} & Omit<HelloReply, "code" | "text" | "version" | Optional> &
+  Partial<Pick<HelloReply, Optional>>;
+type Optional = "timeMs" | "bootId" | "servers";
 
 /** Who is behind a listener. `frame` and `closed` are told of connections that `greet` accepted. */
 export interface ListenerOwner<Context> extends ConnectionOwner<Context> {
@@ -85,6 +89,21 @@ export class Listener<Context = unknown> {
   /** Connections that exist, with those that have yet to say hello. */
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  /**
+   * Closes gracefully those accepted connections for which `mustClose` says so: no frame of theirs is told any more. Who
+   * has yet to say hello is not asked about.
+   */
+  closeWhere(mustClose: (connection: Connection<Context>) => boolean, text: string): void {
+    for (const [connection, helloTimer] of [...this.#connections])
+      if (helloTimer === undefined && connection.isOpen && mustClose(connection)) connection.close(text);
+  }
+
+  /** Calls `visit` with each accepted connection that has said hello. */
+  each(visit: (connection: Connection<Context>) => void): void {
+    for (const [connection, helloTimer] of [...this.#connections])
+      if (helloTimer === undefined) visit(connection);
   }
 
   /** Accepts no more and closes every connection gracefully; resolves when the last one is gone. */
@@ -161,6 +180,8 @@ export class Listener<Context = unknown> {
       text: refusal?.text ?? "",
       version: refusal === undefined ? (commonVersion(hello) ?? 0) : 0,
       timeMs: this.#env.clock.wallMs(),
+      bootId: "",
+      servers: "",
       ...greeting,
     });
     connection.end();

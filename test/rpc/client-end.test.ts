@@ -72,7 +72,14 @@ test("a call on an end that is not connected dials and is answered", async () =>
   expect(service.hellos).toEqual([clientHello]);
   const { timeMs, ...reply } = end.helloReply!;
   expect(Math.abs(timeMs - Date.now())).toBeLessThan(5000);
-  expect(reply).toEqual({ code: "accepted", text: "", version: 1, ...service.greeting });
+  expect(reply).toEqual({
+    code: "accepted",
+    text: "",
+    version: 1,
+    bootId: "",
+    servers: "",
+    ...service.greeting,
+  });
 });
 
 test("many calls at once are answered each with its own reply", async () => {
@@ -243,6 +250,77 @@ test("a server that hangs up after the hello is not dialled in a tight loop", ()
   clock.run(10_000);
   expect(lostCount).toBeWithin(10, 30);
   void end.close();
+});
+
+test("an end that is kept connected redials at once what it lost, but not twice in a second, nor what it dropped", () => {
+  const clock = new ManualClock();
+  const net = new MemoryNet(clock, new Prng(1));
+  const { port } = new EchoService({ port: 1 }, { net, clock }).address;
+  const dialledAt: number[] = [];
+  const counting = {
+    listen: net.listen.bind(net),
+    connect: (...dial: Parameters<MemoryNet["connect"]>) => {
+      dialledAt.push(clock.monotonicMs());
+      return net.connect(...dial);
+    },
+  };
+  const end = new ClientEnd({ net: counting, clock }, { host: "memory", port }, peerHello, {
+    keepConnected: { chance: { int: (_, max) => max } },
+  });
+  const dialsAfter = (event: () => void, ms: number) => {
+    const startedAt = clock.monotonicMs();
+    dialledAt.length = 0;
+    event();
+    clock.run(ms);
+    return dialledAt.map((at) => at - startedAt);
+  };
+  const reset = () => net.reset(port);
+  clock.run(3000);
+  expect(dialsAfter(reset, 100)).toEqual([0]);
+  expect(dialsAfter(reset, 100)).toEqual([20]);
+  expect(dialsAfter(reset, 100)).toEqual([40]);
+  clock.run(1000);
+  expect(dialsAfter(reset, 100)).toEqual([0]);
+  clock.run(1000);
+  expect(dialsAfter(() => end.disconnect("a test"), 100)).toEqual([20]);
+  expect(end.isConnected).toBe(true);
+  void end.close();
+  expect(dialsAfter(reset, 1000)).toEqual([]);
+});
+
+test("a failed dial tells whether nobody listens, hung up, kept silent, or answered with no", async () => {
+  const told: string[] = [];
+  const dialTo = async (address: { host: string; port: number }) => {
+    const end = endTo(address, {
+      connectTimeoutMs: 60,
+      onDialFailed: ({ kind, reason }) => told.push(`${kind} ${reason}`),
+    });
+    await end.call(method.get, text("x"), 2000);
+  };
+  const closed = rawServer();
+  closed.stop();
+  await dialTo(closed.address);
+  const silent = rawServer();
+  await dialTo(silent.address);
+  const rude = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: (socket) => void socket.end(), data() {} },
+  });
+  await dialTo({ host: "127.0.0.1", port: rude.port });
+  await dialTo({ host: "no.such.host.invalid", port: 5001 });
+  const refusing = serve();
+  refusing.greeting = { ...refusing.greeting, refusal: { code: "removed", text: "a test" } };
+  await dialTo(refusing.address);
+  rude.stop(true);
+  silent.stop();
+  expect(told).toEqual([
+    "nobody unreachable",
+    "silence unreachable",
+    "hang-up unreachable",
+    "silence unreachable",
+    "answer refused",
+  ]);
 });
 
 test("more calls or bytes than may wait are refused at once", async () => {

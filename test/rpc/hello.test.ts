@@ -12,6 +12,7 @@ import {
   makeHello,
   noId,
 } from "../../src/rpc/hello.ts";
+import { helloBytesMax, helloServersBytesMax } from "../../src/rpc/limits.ts";
 
 const client: Hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
 const peer: Hello = {
@@ -28,6 +29,8 @@ const reply: HelloReply = {
   keyBytesMax: 65_536,
   valueBytesMax: 8_388_608,
   leader: "h:1",
+  bootId: "",
+  servers: "",
 };
 
 function helloBytes(hello: Hello) {
@@ -47,6 +50,12 @@ test("a hello has the bytes its format says", () => {
   expect(toHex(helloBytes(peer))).toBe("4b56524601030102" + "0123456789abcdef" + "fedcba9876543210");
   expect(decodeHello(new ByteReader(helloBytes(client)))).toEqual(client);
   expect(decodeHello(new ByteReader(helloBytes(peer)))).toEqual(peer);
+});
+
+test("a peer's hello may say where it is found", () => {
+  const found = { ...peer, address: "h:1" };
+  expect(toHex(helloBytes(found))).toBe(`${toHex(helloBytes(peer))}0503683a31`);
+  expect(decodeHello(new ByteReader(helloBytes(found)))).toEqual(found);
 });
 
 test("an answer has the bytes its format says", () => {
@@ -69,6 +78,57 @@ test("an answer has the bytes its format says", () => {
     leader: "",
   };
   expect(decodeHelloReply(new ByteReader(replyBytes(refusal)))).toEqual(refusal);
+});
+
+test("a boot id and the servers have the bytes the format's example shows, and are read back", () => {
+  const told = { ...reply, leader: "", bootId: "0123456789abcdef", servers: "a:1 b:2" };
+  expect(toHex(replyBytes(told)).slice(2 * 38)).toBe(
+    "03103031323334353637383961626364656604" + "07613a3120623a32",
+  );
+  expect(decodeHelloReply(new ByteReader(replyBytes(told)))).toEqual(told);
+});
+
+test("what is no boot id counts as not told", () => {
+  for (const bootId of ["0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "\u001b[2J"])
+    expect(decodeHelloReply(new ByteReader(replyBytes({ ...reply, bootId }))).bootId).toBe("");
+});
+
+test("servers that are no ASCII text count as not told", () => {
+  const read = decodeHelloReply(new ByteReader(replyBytes({ ...reply, servers: "a:1 \u00e9:2" })));
+  expect(read.servers).toBe("");
+});
+
+test("of more servers than fit whole addresses are told, and no reply is too large for a hello", () => {
+  const servers = Array.from({ length: 500 }, (_, place) => `10.0.0.${place % 256}:${5001 + place}`).join(
+    " ",
+  );
+  const largest = {
+    ...reply,
+    text: "t".repeat(2000),
+    leader: "l".repeat(2000),
+    bootId: "0123456789abcdef",
+    servers,
+  };
+  const bytes = replyBytes(largest);
+  expect(bytes.length).toBeLessThanOrEqual(helloBytesMax);
+  const read = decodeHelloReply(new ByteReader(bytes)).servers;
+  expect(servers.startsWith(`${read} `)).toBe(true);
+  expect(read.length).toBeWithin(helloServersBytesMax - 20, helloServersBytesMax + 1);
+  // One that sends more than it may is cut in the same way.
+  const field = new ByteWriter();
+  field.u8(4);
+  field.bytes(Buffer.from(servers));
+  const sent = concatBytes([replyBytes({ ...reply, servers: "" }), field.copy()]);
+  expect(decodeHelloReply(new ByteReader(sent)).servers).toBe(read);
+  expect(decodeHelloReply(new ByteReader(replyBytes({ ...reply, servers: "x".repeat(2000) }))).servers).toBe(
+    "",
+  );
+});
+
+test("a refusal may say that the node was removed", () => {
+  const removed: HelloReply = { ...reply, code: "removed", text: "Node 1 was removed", version: 0 };
+  expect(replyBytes(removed)[4]).toBe(7);
+  expect(decodeHelloReply(new ByteReader(replyBytes(removed)))).toEqual(removed);
 });
 
 test("fields of later versions are skipped", () => {

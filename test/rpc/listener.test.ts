@@ -331,3 +331,41 @@ test("a hello and requests in one packet are all served", async () => {
   expect(decodeHelloReply(new ByteReader(parser.next()!.body())).code).toBe("accepted");
   expect([parser.next()!.requestId, parser.next()!.requestId]).toEqual([1, 2]);
 });
+
+test("closeWhere closes the connections it is asked to, after what waits in them, and asks of no stranger", async () => {
+  const service = serve();
+  const [leaver, stayer] = [new ClientEnd(env, service.address, peerHello), client(service)];
+  ends.push(leaver);
+  const quiet = await stranger(service);
+  await Promise.all([expectHealthy(leaver), expectHealthy(stayer)]);
+  const asked: string[] = [];
+  service.onRequest = () =>
+    env.clock.soon(() =>
+      service.listener.closeWhere((connection) => {
+        asked.push(connection.hello!.nodeId);
+        return connection.hello!.nodeId === peerHello.nodeId;
+      }, "the node was removed"),
+    );
+  // The reply was encoded before: it still leaves.
+  const result = await leaver.call(method.get, (body) => body.raw(toUtf8("last")), 2000);
+  expect(result.ok).toBe(true);
+  await until(() => service.closings.length === 1, "the connection is gone");
+  expect(service.closings[0]).toEqual({ cause: "closed", text: "the node was removed" });
+  expect(asked.sort()).toEqual([clientHello.nodeId, peerHello.nodeId]);
+  service.onRequest = undefined;
+  await expectHealthy(stayer);
+  expect(quiet.seen.isClosed).toBe(false);
+  expect(service.closings).toHaveLength(1);
+});
+
+test("no frame is told of a connection that closeWhere has closed", async () => {
+  const service = serve();
+  const end = new ClientEnd(env, service.address, peerHello);
+  ends.push(end);
+  await expectHealthy(end);
+  for (let number = 0; number < 10; number++) end.send(method.heartbeat, (body) => body.u32(number));
+  end.flush();
+  service.listener.closeWhere(() => true, "a test");
+  await until(() => service.closings.length === 1, "the connection is gone");
+  expect(service.messages).toEqual([]);
+});

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "../../src/env/clock.ts";
-import type { Acceptor, Net, Socket, SocketHandler } from "../../src/env/net.ts";
+import type { Acceptor, ConnectFailure, Net, Socket, SocketHandler } from "../../src/env/net.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 
@@ -47,12 +47,18 @@ export class ManualClock implements Clock {
   }
 }
 
-/** A network in memory that takes less than it is given, and delivers it in pieces of random size. */
+/**
+ * A network in memory that takes less than it is given, and delivers it in pieces of random size. Each port stands for a
+ * machine with one process, seen from those that dial it.
+ */
 export class MemoryNet implements Net {
   readonly #clock: Clock;
   readonly #prng: Prng;
   readonly #capacityBytes: number;
   readonly #accepts = new Map<number, (socket: Socket) => SocketHandler>();
+  /** Those who dialled, by the port they dialled. */
+  readonly #dialledByPort = new Map<number, MemorySocket[]>();
+  readonly #cutPorts = new Set<number>();
   #nextPort = 40_000;
 
   constructor(clock: Clock, prng: Prng, capacityBytes = 4096) {
@@ -71,13 +77,13 @@ export class MemoryNet implements Net {
     _host: string,
     port: number,
     opened: (socket: Socket) => SocketHandler,
-    failed: (reason: string) => void,
+    failed: (reason: string, kind: ConnectFailure) => void,
   ): { cancel(): void } {
     let isCancelled = false;
     this.#clock.after(1, () => {
-      if (isCancelled) return;
+      if (isCancelled || this.#cutPorts.has(port)) return;
       const accept = this.#accepts.get(port);
-      if (accept === undefined) return failed("nothing listens there");
+      if (accept === undefined) return failed("nothing listens there", "refused");
       const near = new MemorySocket(this.#clock, this.#prng, this.#capacityBytes, `server:${port}`);
       const far = new MemorySocket(
         this.#clock,
@@ -87,6 +93,7 @@ export class MemoryNet implements Net {
       );
       near.peer = far;
       far.peer = near;
+      this.#dialledByPort.set(port, [...(this.#dialledByPort.get(port) ?? []), near]);
       far.handler = accept(far);
       near.handler = opened(near);
     });
@@ -95,6 +102,51 @@ export class MemoryNet implements Net {
         isCancelled = true;
       },
     };
+  }
+
+  /** Every connection to the port is reset, as by a proxy; both sides are told, and may dial anew. */
+  reset(port: number): void {
+    for (const socket of this.#takeDialled(port)) {
+      socket.reset();
+      socket.peer!.reset();
+    }
+  }
+
+  /** The process that listens on the port is killed: it hears nothing more, its system resets the others. */
+  kill(port: number): void {
+    this.#accepts.delete(port);
+    for (const socket of this.#takeDialled(port)) {
+      socket.peer!.handler = undefined;
+      socket.reset();
+    }
+  }
+
+  /** The machine is cut off until `heal`: who is connected to it finds that out now, and dials are not answered. */
+  cutOff(port: number): void {
+    this.#cutPorts.add(port);
+    for (const socket of this.#takeDialled(port)) {
+      socket.peer!.handler = undefined;
+      socket.reset("no answer came for too long");
+    }
+  }
+
+  heal(port: number): void {
+    this.#cutPorts.delete(port);
+  }
+
+  /** What is sent to the port over the connections that exist waits until the function that is returned is called. */
+  holdBack(port: number): () => void {
+    const sockets = [...(this.#dialledByPort.get(port) ?? [])];
+    for (const socket of sockets) socket.isRead = false;
+    return () => {
+      for (const socket of sockets) socket.resume();
+    };
+  }
+
+  #takeDialled(port: number): MemorySocket[] {
+    const sockets = this.#dialledByPort.get(port) ?? [];
+    this.#dialledByPort.delete(port);
+    return sockets;
   }
 }
 
@@ -152,6 +204,10 @@ export class MemorySocket implements Socket {
   resume(): void {
     this.isRead = true;
     this.#deliverSoon();
+  }
+
+  reset(reason = "reset by the other side"): void {
+    this.#die(reason);
   }
 
   #die(reason: string): void {

@@ -1,0 +1,68 @@
+/**
+ * Reading a state as a stream, piece by piece: peers that lag fetch it, and backups. Any node answers.
+ *
+ *     OpenSnapshot   = head, flags u8 (fresh 1)            answer: token, index, term, revision, bytes: varints
+ *     ReadSnapshot   = head, token varint, number varint   answer: isLast u8, rows bytes, [rowCount varint, crc u32]
+ *
+ * A snapshot is the state after the entry (index, term), which does not change while it is read; `fresh` waits until the
+ * state has everything that this node had applied when it was asked, otherwise it is whatever is durable already. `bytes`
+ * is about how much will come. Pieces are read in order, from number 0 on; the last one that was read may be asked for
+ * again, when its answer was lost. `rows` is grammar of the store's (leveldb/FORMAT.md): sorted keys with all prefixes of
+ * the replicated state. The brackets come with the last piece: how many rows there were, and the CRC-32 of the rows of
+ * all pieces one behind the other. A snapshot that nobody reads for a while is closed: ErrSnapshot, open another one.
+ */
+import type { Bytes } from "../lib/bytes.ts";
+import type { ByteReader, ByteWriter } from "../lib/codec.ts";
+
+/** What is opened. */
+export interface SnapshotHead {
+  readonly token: number;
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly bytes: number;
+}
+
+export interface SnapshotPiece {
+  readonly rows: Bytes;
+  /** With the last piece: of all rows. */
+  readonly end: { readonly rowCount: number; readonly crc: number } | undefined;
+}
+
+/** In an OpenSnapshot: wait for what is applied now. */
+export const freshSnapshot = 1;
+
+/** A snapshot is kept for a reader that has asked for nothing for so long, in ms. */
+export const snapshotIdleMsMax = 30_000;
+
+export function encodeSnapshotHead(body: ByteWriter, head: SnapshotHead): void {
+  body.varint(head.token);
+  body.varint(head.index);
+  body.varint(head.term);
+  body.varint(head.revision);
+  body.varint(head.bytes);
+}
+
+export function decodeSnapshotHead(reader: ByteReader): SnapshotHead {
+  return {
+    token: reader.varint(),
+    index: reader.varint(),
+    term: reader.varint(),
+    revision: reader.varint(),
+    bytes: reader.varint(),
+  };
+}
+
+export function encodeSnapshotPiece(body: ByteWriter, { rows, end }: SnapshotPiece): void {
+  body.u8(Number(end !== undefined));
+  body.bytes(rows);
+  if (end === undefined) return;
+  body.varint(end.rowCount);
+  body.u32(end.crc);
+}
+
+export function decodeSnapshotPiece(reader: ByteReader): SnapshotPiece {
+  const isLast = reader.u8() !== 0;
+  const rows = reader.bytes();
+  return { rows, end: isLast ? { rowCount: reader.varint(), crc: reader.u32() } : undefined };
+}
