@@ -12,6 +12,8 @@ const sessionByte = 0x73;
 export const configurationKey: Bytes = toUtf8("c");
 export const metaKey: Bytes = toUtf8("m");
 export const sessionPrefix: Bytes = toUtf8("s");
+/** Where the keys begin that are no part of the replicated state: behind all that are. */
+export const localPrefix: Bytes = toUtf8("x");
 
 /** Where the value of a client's key lives: `k`, then the key. The empty key is a key. */
 export function userKey(key: Bytes): Bytes {

@@ -1,11 +1,13 @@
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
+import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
 import { type Command, decodeCommand, type SessionStamp } from "./command.ts";
 import { configurationKey, metaKey, sessionKey, sessionNameOf, sessionPrefix, userKey } from "./keys.ts";
 import type { Result } from "./result.ts";
 import { type Admission, SessionTable } from "./session-table.ts";
+import { statusNumber } from "./status.ts";
 import type { Store, StoredRecord } from "./store.ts";
 
 /**
@@ -18,10 +20,11 @@ import type { Store, StoredRecord } from "./store.ts";
  */
 export class StateMachine {
   readonly #store: Store;
-  readonly #sessions: SessionTable;
-  #revision: number;
-  #clockMs: number;
-  #applied: number;
+  #sessions = new SessionTable();
+  #revision = 0;
+  #clockMs = 0;
+  #applied = 0;
+  #hash = 0;
 
   /**
    * Takes up what the store holds, which is the state after the entry `applied`. Throws a KvraftError (CORRUPTION,
@@ -29,11 +32,18 @@ export class StateMachine {
    */
   constructor(store: Store, applied: number) {
     this.#store = store;
+    this.restore(applied);
+  }
+
+  /** Takes up what the store holds now, as the constructor does: another state has taken the place of the old one. */
+  restore(applied: number): void {
+    const store = this.#store;
     this.#applied = applied;
     try {
       const meta = readMeta(store);
       this.#revision = meta.revision;
       this.#clockMs = meta.clockMs;
+      this.#hash = meta.hash;
       this.#sessions = new SessionTable(meta.bornFloorMs);
       this.#sessions.restore(readSessions(store));
     } catch (error) {
@@ -55,6 +65,19 @@ export class StateMachine {
     return this.#clockMs;
   }
 
+  /**
+   * A rolling hash over the entries that were applied and what they gave, of 32 bits: replicas whose hashes differ after
+   * the same entry have been given different entries, or have made something different of them.
+   */
+  get hash(): number {
+    return this.#hash;
+  }
+
+  /** The data of the last config entry that was applied; undefined before the first one. */
+  get configuration(): Bytes | undefined {
+    return this.#store.get(configurationKey);
+  }
+
   get sessionCount(): number {
     return this.#sessions.size;
   }
@@ -62,6 +85,12 @@ export class StateMachine {
   /** Applies the command of entry `index`. A command that cannot be understood stops the node: it is never skipped. */
   applyCommand(index: number, data: Bytes): Result {
     this.#advance(index);
+    const result = this.#apply(index, data);
+    this.#hash = mix(mix(crc32(data, this.#hash), statusNumber(result.status)), result.revision);
+    return result;
+  }
+
+  #apply(index: number, data: Bytes): Result {
     const command = decodeOrStop(index, data);
     this.#clockMs = Math.max(this.#clockMs, command.timeMs);
     const { session } = command;
@@ -78,6 +107,7 @@ export class StateMachine {
   applyConfiguration(index: number, data: Bytes): void {
     this.#advance(index);
     this.#store.put(configurationKey, data, this.#revision);
+    this.#hash = crc32(data, this.#hash);
   }
 
   /** Applies an entry without a command. */
@@ -109,6 +139,7 @@ export class StateMachine {
       revision: this.#revision,
       clockMs: this.#clockMs,
       bornFloorMs: this.#sessions.bornFloorMs,
+      hash: this.#hash,
     };
     this.#store.put(metaKey, encodeMeta(meta), this.#revision);
   }
@@ -116,6 +147,7 @@ export class StateMachine {
   #advance(index: number): void {
     assert(index === this.#applied + 1, "entries are applied in order, each once");
     this.#applied = index;
+    this.#hash = mix(this.#hash, index);
   }
 
   #execute(command: Command): Result {
@@ -130,6 +162,12 @@ export class StateMachine {
   }
 }
 
+/** One more number in a hash: a difference that is there stays there, since every step can be undone. */
+function mix(hash: number, value: number): number {
+  const folded = (value ^ Math.floor(value / 0x1_0000_0000)) >>> 0;
+  return Math.imul(hash ^ folded, 0x9e37_79b1) >>> 0;
+}
+
 function decodeOrStop(index: number, data: Bytes): Command {
   try {
     return decodeCommand(data);
@@ -142,33 +180,43 @@ function decodeOrStop(index: number, data: Bytes): Command {
   }
 }
 
+/** Of all that is stored of the state. */
+const stateVersion = 2;
+
 interface Meta {
   readonly revision: number;
   readonly clockMs: number;
   readonly bornFloorMs: number;
+  readonly hash: number;
 }
 
-/** meta := version of the state u8 (1), revision varint, clockMs varint, bornFloorMs varint */
-function encodeMeta(meta: Meta): Bytes {
+/** meta := version of the state u8 (2), revision varint, clockMs varint, bornFloorMs varint, hash u32 */
+export function encodeMeta(meta: Meta): Bytes {
   const writer = new ByteWriter(32);
-  writer.u8(1);
+  writer.u8(stateVersion);
   writer.varint(meta.revision);
   writer.varint(meta.clockMs);
   writer.varint(meta.bornFloorMs);
+  writer.u32(meta.hash);
   return writer.take();
 }
 
-function readMeta(store: Store): Meta {
+export function readMeta(store: Pick<Store, "get">): Meta {
   const record = store.get(metaKey);
-  if (record === undefined) return { revision: 0, clockMs: 0, bornFloorMs: 0 };
+  if (record === undefined) return { revision: 0, clockMs: 0, bornFloorMs: 0, hash: 0 };
   const reader = new ByteReader(record);
   const version = reader.u8();
-  if (version !== 1)
+  if (version !== stateVersion)
     throw new KvraftError(
       "FORMAT",
-      `Cannot read the state: it has version ${version}, 1 is known; upgrade this node`,
+      `Cannot read the state: it has version ${version}, ${stateVersion} is known; use the version that wrote it`,
     );
-  const meta = { revision: reader.varint(), clockMs: reader.varint(), bornFloorMs: reader.varint() };
+  const meta = {
+    revision: reader.varint(),
+    clockMs: reader.varint(),
+    bornFloorMs: reader.varint(),
+    hash: reader.u32(),
+  };
   reader.end();
   return meta;
 }

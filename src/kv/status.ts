@@ -11,6 +11,8 @@
  * - `ErrOutOfOrder`     a command of the session that comes before this one is missing; nothing was applied
  * - `ErrBusy`           a queue is full; nothing was appended
  * - `ErrTooLarge`       the key or the value is over a limit; nothing was appended
+ * - `ErrMembers`        the members cannot be changed like this; nothing was
+ * - `ErrSnapshot`       the snapshot that was to be read is not there any more
  */
 export const statuses = [
   "OK",
@@ -23,6 +25,8 @@ export const statuses = [
   "ErrOutOfOrder",
   "ErrBusy",
   "ErrTooLarge",
+  "ErrMembers",
+  "ErrSnapshot",
 ] as const;
 
 export type Status = (typeof statuses)[number];

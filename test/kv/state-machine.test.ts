@@ -132,11 +132,46 @@ test("a stored state that is none is a fault of the folder, with what to do, and
     store.put(key, value, 0);
     return () => new StateMachine(store, 0);
   };
-  expect(broken(metaKey, new Uint8Array([1, 0x80]))).toThrow("Cannot read the state: a record ends early");
-  expect(broken(metaKey, new Uint8Array([1, 0, 0, 0, 0]))).toThrow("follow the end");
-  expect(broken(metaKey, new Uint8Array([2]))).toThrow("version 2, 1 is known");
+  expect(broken(metaKey, new Uint8Array([2, 0x80]))).toThrow("Cannot read the state: a record ends early");
+  expect(broken(metaKey, new Uint8Array([2, 0, 0, 0, 0, 0, 0, 0, 0]))).toThrow("follow the end");
+  expect(broken(metaKey, new Uint8Array([1]))).toThrow("version 1, 2 is known");
   expect(broken(sessionKey("s"), new Uint8Array([1]))).toThrow("Cannot read the state");
   expect(broken(new Uint8Array([0x73, 0xff]), new Uint8Array([1]))).toThrow("no UTF-8");
+});
+
+test("the hash tells apart machines that were given other entries, in another order, or made something else of them", () => {
+  const hashOf = (...commands: Bytes[]) => {
+    const machine = new StateMachine(new MapStore(), 0);
+    for (const [at, command] of commands.entries()) machine.applyCommand(at + 1, command);
+    machine.save();
+    return machine.hash;
+  };
+  const [a, b] = [put("a", "1"), put("b", "1")];
+  const hashes = [
+    hashOf(),
+    hashOf(a),
+    hashOf(b),
+    hashOf(a, b),
+    hashOf(b, a),
+    hashOf(a, a),
+    hashOf(remove("a"), a),
+  ];
+  expect(new Set(hashes).size).toBe(hashes.length);
+  expect(hashOf(a, b)).toBe(hashes[3]!);
+});
+
+test("the hash goes on where it was after a restart, and with configurations and no-ops", () => {
+  const store = new MapStore();
+  const machine = new StateMachine(store, 0);
+  machine.applyCommand(1, put("a", "1"));
+  machine.save();
+  const again = new StateMachine(store, 1);
+  expect(again.hash).toBe(machine.hash);
+  for (const one of [machine, again]) one.applyNoop(2);
+  expect(again.hash).toBe(machine.hash);
+  machine.applyConfiguration(3, new Uint8Array([1]));
+  again.applyNoop(3);
+  expect(again.hash).not.toBe(machine.hash);
 });
 
 test("the table is bounded, and an evicted session stays ended over a restart", () => {
