@@ -42,6 +42,12 @@ export interface Limits {
   readonly memtableBytes: number;
   /** A file of the Raft log is followed by the next one at this size. */
   readonly segmentBytes: number;
+  /** Entries of the Raft log that stay for followers that are a little behind, although the store has them... */
+  readonly logTailEntries: number;
+  /** ...or fewer, when they take so many bytes. */
+  readonly logTailBytes: number;
+  /** The nodes compare the hashes of their states once in so many entries; 0 for never. */
+  readonly agreementEntries: number;
   /** Commands the leader holds that no majority has stored yet; a further one is refused as busy. */
   readonly uncommittedBytes: number;
 }
@@ -70,7 +76,10 @@ export const defaultLimits: Limits = {
   requestsInFlight: 65_536,
   clientOutputBytes: 32 * 1024 * 1024,
   memtableBytes: 64 * 1024 * 1024,
-  segmentBytes: 64 * 1024 * 1024,
+  segmentBytes: 16 * 1024 * 1024,
+  logTailEntries: 100_000,
+  agreementEntries: 4096,
+  logTailBytes: 64 * 1024 * 1024,
   uncommittedBytes: 64 * 1024 * 1024,
 };
 

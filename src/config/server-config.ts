@@ -55,6 +55,7 @@ const sizeRanges: Record<string, Range> = {
   clientOutputBytes: { min: 4096, max: 1024 * mebibyte },
   memtableBytes: { min: 4096, max: 1024 * mebibyte },
   segmentBytes: { min: 4096, max: 1024 * mebibyte },
+  logTailBytes: { min: 0, max: 1024 * 1024 * mebibyte },
   uncommittedBytes: { min: 4096, max: 1024 * mebibyte },
 };
 
@@ -111,6 +112,19 @@ function readLimits(from: Mapping): Limits | undefined {
     clientOutputBytes: size("clientOutputBytes"),
     memtableBytes: size("memtableBytes"),
     segmentBytes: size("segmentBytes"),
+    logTailEntries: readWhole(
+      from,
+      "logTailEntries",
+      { min: 0, max: 1_000_000_000 },
+      defaultLimits.logTailEntries,
+    ),
+    logTailBytes: size("logTailBytes"),
+    agreementEntries: readWhole(
+      from,
+      "agreementEntries",
+      { min: 0, max: 1_000_000_000 },
+      defaultLimits.agreementEntries,
+    ),
     uncommittedBytes: size("uncommittedBytes"),
   };
   if (!isComplete<Limits>(limits)) return undefined;

@@ -2,27 +2,20 @@ import type { Clock } from "../env/clock.ts";
 import { type Command, decodeCommand, stampTime } from "../kv/command.ts";
 import type { Result } from "../kv/result.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
-import { isRetryable, type Status, statusNumber } from "../kv/status.ts";
+import type { Status } from "../kv/status.ts";
 import type { Bytes } from "../lib/bytes.ts";
-import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { type ByteReader, DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { EntryId } from "../raft/types.ts";
 import type { Connection } from "../rpc/connection.ts";
-import { type Frame, frameKind } from "../rpc/frame.ts";
+import type { Frame } from "../rpc/frame.ts";
 import { method } from "../rpc/method.ts";
-import { encodeAnswerHead, encodeRefusal } from "../rpc/reply.ts";
 import { decodeRequestHead, withLife } from "../rpc/request.ts";
 import type { Driver } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import { bornAheadMsMax, commandBytesMax } from "./limits.ts";
+import type { Replies, ReplyTo } from "./replies.ts";
 import { type Waiter, Waiters } from "./waiters.ts";
-
-/** The way back to who asked. */
-interface ReplyTo {
-  readonly connection: Connection<Guest>;
-  readonly method: number;
-  readonly requestId: number;
-}
 
 interface Read extends ReplyTo {
   readonly key: Bytes;
@@ -36,13 +29,13 @@ export interface ClientRequestsOptions {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly requestsInFlightMax: number;
+  readonly replies: Replies;
   /** `host:port` of the node that leads as far as is known, or empty. */
   readonly leaderAddress: () => string;
-  readonly term: () => number;
   /** The time that a command gets which is proposed now (see LogTime). */
   readonly timeMs: () => number;
-  /** The connection has frames that wait for the end of the turn. */
-  readonly markDirty: (connection: Connection<Guest>) => void;
+  /** Takes the requests that are none of a client's usual ones; false for those that are unknown. */
+  readonly others: (replyTo: ReplyTo, reader: ByteReader, remainingMs: number) => boolean;
   /** What the node says of itself, as JSON. */
   readonly statusJson: () => string;
 }
@@ -50,6 +43,7 @@ export interface ClientRequestsOptions {
 /** The service of the clients: KVServer.Get, Put, Delete, IsLeader, Status. */
 export class ClientRequests {
   readonly #options: ClientRequestsOptions;
+  readonly #replies: Replies;
   readonly #waiters = new Waiters<ReplyTo>();
   /** Reads that wait for confirmation, by the context of their batch. */
   readonly #reads = new Map<number, Read[]>();
@@ -60,6 +54,7 @@ export class ClientRequests {
 
   constructor(options: ClientRequestsOptions) {
     this.#options = options;
+    this.#replies = options.replies;
   }
 
   /** A request arrived. DecodeErrors of what is inside are answered; the connection goes on. */
@@ -71,7 +66,7 @@ export class ClientRequests {
       this.#dispatch(replyTo, reader, remainingMs);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#refuse(replyTo, "NoKeyValue", `Cannot read the request: ${error.message}`);
+      this.#replies.refuse(replyTo, "NoKeyValue", `Cannot read the request: ${error.message}`);
     }
   }
 
@@ -81,7 +76,7 @@ export class ClientRequests {
     for (let waiter: Waiter<ReplyTo> | undefined = chain; waiter !== undefined; waiter = waiter.next) {
       if (waiter.reply === undefined) continue;
       else if (waiter.term === id.term) this.#answerResult(waiter.reply, result);
-      else this.#unknown(waiter.reply, "Another leader's entry took its place in the log");
+      else this.#replies.unknown(waiter.reply, "Another leader's entry took its place in the log");
     }
   }
 
@@ -96,7 +91,7 @@ export class ClientRequests {
       return;
     }
     this.#readCount -= reads.length;
-    for (const read of reads) this.#refuseAsFollower(read);
+    for (const read of reads) this.#replies.refuseAsFollower(read);
   }
 
   /** The state is new enough for the reads of this batch. */
@@ -113,20 +108,20 @@ export class ClientRequests {
     for (const chain of this.#waiters.takeAll())
       for (let waiter: Waiter<ReplyTo> | undefined = chain; waiter !== undefined; waiter = waiter.next)
         if (waiter.reply !== undefined)
-          this.#unknown(waiter.reply, "This node lost the leadership before the outcome was known");
+          this.#replies.unknown(waiter.reply, "This node lost the leadership before the outcome was known");
     const batches = [...this.#reads.values(), this.#newReads];
     this.#reads.clear();
     this.#newReads = [];
     for (const reads of batches) {
       this.#readCount -= reads.length;
-      for (const read of reads) this.#refuseAsFollower(read);
+      for (const read of reads) this.#replies.refuseAsFollower(read);
     }
   }
 
   /** Answers those whose time is up. Called every now and then. */
   expire(): void {
     for (const replyTo of this.#waiters.takeExpired(this.#options.clock.monotonicMs()))
-      this.#unknown(replyTo, "It was proposed, and its outcome was not known in time");
+      this.#replies.unknown(replyTo, "It was proposed, and its outcome was not known in time");
   }
 
   #dispatch(replyTo: ReplyTo, reader: ByteReader, remainingMs: number): void {
@@ -139,15 +134,16 @@ export class ClientRequests {
         this.#propose(replyTo, reader.rest(), remainingMs);
         return;
       case method.isLeader:
-        this.#answer(replyTo, "OK", (body) => {
+        this.#replies.answer(replyTo, "OK", (body) => {
           body.u8(Number(this.#options.driver.isReady));
           body.text(this.#options.leaderAddress());
         });
         return;
       case method.status:
-        this.#answer(replyTo, "OK", (body) => body.text(this.#options.statusJson()));
+        this.#replies.answer(replyTo, "OK", (body) => body.text(this.#options.statusJson()));
         return;
       default:
+        if (this.#options.others(replyTo, reader, remainingMs)) return;
         throw new DecodeError(`method ${replyTo.method} is no request of clients`);
     }
   }
@@ -159,10 +155,10 @@ export class ClientRequests {
     const { keyBytesMax } = this.#options;
     if (key.length > keyBytesMax) {
       const { status, text } = tooLarge("key", key.length, keyBytesMax);
-      return this.#refuse(replyTo, status, text);
+      return this.#replies.refuse(replyTo, status, text);
     }
-    if (!this.#options.driver.isReady) return this.#refuseAsFollower(replyTo);
-    if (this.#isFull()) return this.#refuseAsBusy(replyTo);
+    if (!this.#options.driver.isReady) return this.#replies.refuseAsFollower(replyTo);
+    if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
     this.#readCount++;
     const { connection, method, requestId } = replyTo;
     this.#newReads.push({ connection, method, requestId, key, wantsLife });
@@ -173,14 +169,14 @@ export class ClientRequests {
     const { driver, clock, machine, timeMs } = this.#options;
     const command = decodeCommand(bytes);
     const problem = this.#problemOf(replyTo.method, command, bytes.length);
-    if (problem !== undefined) return this.#refuse(replyTo, problem.status, problem.text);
-    if (!driver.isReady) return this.#refuseAsFollower(replyTo);
+    if (problem !== undefined) return this.#replies.refuse(replyTo, problem.status, problem.text);
+    if (!driver.isReady) return this.#replies.refuseAsFollower(replyTo);
     const deadlineMs = clock.monotonicMs() + remainingMs;
     const { session } = command;
     if (session !== undefined) {
       // Only the leader judges by its time: a node that is behind would refuse what is right.
       if (session.bornMs > timeMs() + bornAheadMsMax)
-        return this.#refuse(
+        return this.#replies.refuse(
           replyTo,
           "ErrSessionEnded",
           `The session ${session.name} is born in the future; open another one`,
@@ -188,19 +184,19 @@ export class ClientRequests {
       const admission = machine.admit(session);
       if (admission.kind === "duplicate") return this.#answerResult(replyTo, admission.result);
       if (admission.kind === "refuse" && admission.status === "ErrSessionEnded")
-        return this.#refuse(
+        return this.#replies.refuse(
           replyTo,
           "ErrSessionEnded",
           `The session ${session.name} has ended; open another one`,
         );
     }
-    if (this.#isFull()) return this.#refuseAsBusy(replyTo);
+    if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
     if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
     stampTime(bytes, timeMs());
     const started = driver.start(bytes);
     if (started.ok) this.#waiters.add(started.index, started.term, session, replyTo, deadlineMs);
-    else if (started.reason === "busy") this.#refuseAsBusy(replyTo);
-    else this.#refuseAsFollower(replyTo);
+    else if (started.reason === "busy") this.#replies.refuseAsBusy(replyTo);
+    else this.#replies.refuseAsFollower(replyTo);
   }
 
   /** What is wrong with a command, whoever leads. */
@@ -229,20 +225,20 @@ export class ClientRequests {
     } catch (error) {
       // Only reads may fail alone: nothing is decided by them.
       if (!(error instanceof KvraftError)) throw error;
-      this.#refuse(read, "ErrLevelDB", error.message);
+      this.#replies.refuse(read, "ErrLevelDB", error.message);
     }
   }
 
   #answerValue(read: Read): void {
     const value = this.#options.machine.get(read.key);
-    if (value === undefined) this.#answer(read, "ErrNoKey");
-    else this.#answer(read, "OK", (body) => body.bytes(value));
+    if (value === undefined) this.#replies.answer(read, "ErrNoKey");
+    else this.#replies.answer(read, "OK", (body) => body.bytes(value));
   }
 
   #answerRecord(read: Read): void {
     const record = this.#options.machine.getRecord(read.key);
-    if (record === undefined) return this.#answer(read, "ErrNoKey");
-    this.#answer(read, "OK", (body) => {
+    if (record === undefined) return this.#replies.answer(read, "ErrNoKey");
+    this.#replies.answer(read, "OK", (body) => {
       body.bytes(record.value);
       body.varint(record.created);
       body.varint(record.modified);
@@ -252,58 +248,8 @@ export class ClientRequests {
 
   #answerResult(replyTo: ReplyTo, result: Result): void {
     if (result.status !== "OK" && result.status !== "ErrNoKey")
-      return this.#refuse(replyTo, result.status, textOf(result.status));
-    const body = this.#begin(replyTo);
-    if (body === undefined) return;
-    encodeAnswerHead(body, statusNumber(result.status), this.#head(result.revision));
-    this.#end(replyTo);
-  }
-
-  #answer(replyTo: ReplyTo, status: Status, payload?: (body: ByteWriter) => void): void {
-    const body = this.#begin(replyTo);
-    if (body === undefined) return;
-    encodeAnswerHead(body, statusNumber(status), this.#head(this.#options.machine.revision));
-    payload?.(body);
-    this.#end(replyTo);
-  }
-
-  #refuseAsFollower(replyTo: ReplyTo): void {
-    const leader = this.#options.leaderAddress();
-    this.#refuse(replyTo, "ErrWrongLeader", leader === "" ? "No leader is known" : `The leader is ${leader}`);
-  }
-
-  #refuseAsBusy(replyTo: ReplyTo): void {
-    this.#refuse(replyTo, "ErrBusy", "Too many requests wait already; try again in a moment");
-  }
-
-  #unknown(replyTo: ReplyTo, text: string): void {
-    this.#refuse(replyTo, "CommitTimeout", text);
-  }
-
-  #refuse(replyTo: ReplyTo, status: Status, text: string): void {
-    const body = this.#begin(replyTo);
-    if (body === undefined) return;
-    encodeRefusal(body, statusNumber(status), {
-      retryable: isRetryable(status),
-      wasProposed: status === "CommitTimeout",
-      leader: this.#options.leaderAddress(),
-      text,
-    });
-    this.#end(replyTo);
-  }
-
-  /** Undefined when the connection is gone or was cut off: then nobody waits any more. */
-  #begin(replyTo: ReplyTo): ByteWriter | undefined {
-    return replyTo.connection.begin(frameKind.reply, replyTo.method, replyTo.requestId);
-  }
-
-  #end(replyTo: ReplyTo): void {
-    replyTo.connection.end();
-    this.#options.markDirty(replyTo.connection);
-  }
-
-  #head(revision: number): { term: number; revision: number } {
-    return { term: this.#options.term(), revision };
+      return this.#replies.refuse(replyTo, result.status, textOf(result.status));
+    this.#replies.answerAt(replyTo, result.status, result.revision);
   }
 
   #isFull(): boolean {

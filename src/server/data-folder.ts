@@ -59,6 +59,13 @@ export class DataFolder {
     );
   }
 
+  /** Stores that this node, which was alone, is a member of that cluster from now on. */
+  joined(clusterId: string): Identity {
+    const identity: Identity = { ...this.identity, state: "joined", clusterId };
+    writeIdentity(this.#env.disk, this.#config.dataDir, identity);
+    return identity;
+  }
+
   close(): void {
     this.#log?.close();
   }
@@ -95,18 +102,11 @@ function logFolder(dataDir: string): string {
 }
 
 function checkIdentity(config: ServerConfig, identity: Identity): void {
-  const { dataDir, me, servers } = config;
-  if (identity.place !== me)
+  const { dataDir, me } = config;
+  if (identity.state !== "joined" && identity.place !== me)
     throw new KvraftError(
       "IDENTITY",
       `Cannot use "${dataDir}": it belongs to the server in place ${identity.place} of the list, and "me" is ${me}; ` +
         `choose another dataDir, or set "me" to ${identity.place}`,
-    );
-  const count = identity.members.length;
-  if (identity.state !== "alone" && count !== servers.length)
-    throw new KvraftError(
-      "IDENTITY",
-      `Cannot use "${dataDir}": its cluster ${identity.clusterId} has ${count} servers, and the configuration lists ` +
-        `${servers.length}; list the servers that the cluster was formed with`,
     );
 }

@@ -144,6 +144,13 @@ class Examination {
       this.#notes.push(
         "what the store's runs hold was not checked: without MANIFEST nobody knows what belongs to it",
       );
+    else if (this.#log?.log !== undefined && this.#log.log.firstIndex > 1)
+      this.#find(
+        "CORRUPTION",
+        folder,
+        "no store",
+        `the state up to entry ${this.#log.log.firstIndex - 1}, which the log does not have any more`,
+      );
     else if (this.#log?.log !== undefined)
       this.#notes.push("there is no store yet: the next start makes an empty one and applies the log to it");
   }
@@ -160,8 +167,8 @@ class Examination {
   }
 
   #checkMembers(file: string, { state, place, nodeId, members }: Identity): void {
-    if (state === "alone" || members[place]?.nodeId === nodeId) return;
-    const there = members[place]?.nodeId ?? "none";
+    if (state === "alone" || state === "joined" || members.list[place]?.nodeId === nodeId) return;
+    const there = members.list[place]?.nodeId ?? "none";
     this.#find("CORRUPTION", file, `node ${there} in place ${place} of its members`, `this node, ${nodeId}`);
   }
 
@@ -182,17 +189,8 @@ class Examination {
         this.#find("CORRUPTION", folder, "no log", `the log of a member of cluster ${identity.clusterId}`);
       return;
     }
-    if (log.firstIndex > 1) {
-      // Behind damage nobody knows where it begins.
-      if (findings.length === 0)
-        this.#find(
-          "CORRUPTION",
-          folder,
-          `a log that begins with entry ${log.firstIndex}`,
-          "all entries from 1 on",
-        );
-      return;
-    }
+    // What a log that begins later has dropped is in the store: see #checkApplied.
+    if (log.firstIndex > 1 || identity.state === "joined") return;
     const isForming = identity.state === "forming" && log.lastIndex === 0;
     const isSame =
       firstEntry?.kind === "config" && equalBytes(firstEntry.data, encodeMembers(identity.members));
@@ -208,8 +206,22 @@ class Examination {
   }
 
   /** The store never runs ahead of the log that it was made from. */
-  #checkApplied(folder: string, { applied }: StoreSummary): void {
+  #checkApplied(folder: string, store: StoreSummary): void {
+    const { applied } = store;
     const term = this.#log?.termOf(applied.index);
+    const { logStart } = store;
+    if (
+      logStart.index > 0 &&
+      applied.index === logStart.index &&
+      term !== applied.term &&
+      this.#log?.log !== undefined
+    ) {
+      this.#notes.push(
+        `The store has the state of another node up to entry ${applied.index}, which it was just given: the next start ` +
+          "begins the log anew after it",
+      );
+      return;
+    }
     // Where there is no log that is a finding already; and behind damage nobody knows which entries there are.
     if (this.#log?.log === undefined || term === applied.term) return;
     if (term === undefined && this.#log.findings.length > 0) return;

@@ -4,9 +4,20 @@ import type { StateMachine } from "../kv/state-machine.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
-import type { Raft, StartResult } from "../raft/raft.ts";
-import type { Entry, EntryId, Message, ReadState, Write } from "../raft/types.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { ChangeResult, StartResult } from "../raft/raft-options.ts";
+import type {
+  Configuration,
+  Entry,
+  EntryId,
+  Index,
+  Message,
+  NodeId,
+  ReadState,
+  Write,
+} from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
+import type { LogCompaction } from "./log-compaction.ts";
 
 /** Whom the driver serves. None of these calls comes back into the driver before it returns. */
 export interface DriverOwner {
@@ -16,6 +27,14 @@ export interface DriverOwner {
   applied(id: EntryId, result: Result): void;
   /** Everything up to a read's index is applied: the reads of this context may be answered now. */
   readable(context: number): void;
+  /** Other members are in force than before, committed or not. */
+  configured(): void;
+  /** A configuration was applied: it is committed, and stays. */
+  configurationApplied(): void;
+  /** An entry was applied, and everything before it. */
+  reached(index: Index): void;
+  /** The leader's log begins after what this node has: it needs the state instead. */
+  snapshotOffered(from: NodeId): void;
   /** The node led a term, and does so no more: whoever waits for it waits in vain. */
   lostLeadership(): void;
   /** Right before messages are taken, once per turn: last chance to propose or to ask for reads. */
@@ -34,6 +53,7 @@ export interface DriverOptions {
   readonly persister: Persister;
   readonly machine: StateMachine;
   readonly store: LevelDB;
+  readonly compaction: LogCompaction;
   readonly tickMs: number;
 }
 
@@ -70,6 +90,10 @@ export class Driver {
   #readyTerm = 0;
   /** Confirmed reads whose index is not applied yet, in order of their index. */
   #unreadable: ReadState[] = [];
+  /** The members that were in force when it last looked. */
+  #configuration: Configuration;
+  /** A snapshot is about to take the place of the state: nothing may change it meanwhile. */
+  #isRestoring = false;
   /** The last entry whose effects are in a run, or in the memtable that was sealed to become one. */
   #sealedIndex: number;
   /** Bytes that were applied in this tick while the store asked for slower writes. */
@@ -85,6 +109,7 @@ export class Driver {
     this.#appliedIndex = options.store.applied.index;
     this.#appliedTerm = options.store.applied.term;
     this.#sealedIndex = this.#appliedIndex;
+    this.#configuration = options.raft.configuration;
     this.#tickedAtMs = options.clock.monotonicMs();
     this.#timer = options.clock.after(options.tickMs, () => this.#onTimer());
     this.schedule();
@@ -110,6 +135,56 @@ export class Driver {
     return this.#raft.start(command);
   }
 
+  changeConfiguration(data: Bytes): ChangeResult {
+    this.schedule();
+    return this.#raft.changeConfiguration(data);
+  }
+
+  transferLeadership(to?: NodeId): boolean {
+    this.schedule();
+    return this.#raft.transferLeadership(to);
+  }
+
+  reportGone(id: NodeId): void {
+    this.#raft.reportGone(id);
+  }
+
+  /** Makes the store take up what is applied up to entry `index`, beside the event loop, as soon as it can. */
+  sealUpTo(index: Index): void {
+    if (!this.#isRestoring && this.#sealedIndex < index && this.#options.store.canSeal) this.#sealStore();
+  }
+
+  /**
+   * From now on nothing is applied, until `restored`: a snapshot of the state after entry `index` is being swapped in.
+   * Returns false when the state is as new as that by itself.
+   */
+  beginRestore(index: number): boolean {
+    if (this.#isStopped || this.#isRestoring || index <= this.#appliedIndex) return false;
+    this.#isRestoring = true;
+    return true;
+  }
+
+  /** The snapshot was no good, and the state is as it was. */
+  abandonRestore(): void {
+    this.#isRestoring = false;
+    this.schedule();
+  }
+
+  /** The store holds the snapshot's state now, durably, and MANIFEST says that the log begins after it. */
+  restored(configuration: Configuration): void {
+    const { store, machine } = this.#options;
+    const { index, term } = store.applied;
+    this.#guard(() => {
+      machine.restore(index);
+      this.#isRestoring = false;
+      this.#appliedIndex = index;
+      this.#appliedTerm = term;
+      this.#sealedIndex = index;
+      this.#raft.restore({ index, term }, configuration);
+    });
+    this.schedule();
+  }
+
   readIndex(context: number): boolean {
     return this.#raft.readIndex(context).ok;
   }
@@ -133,6 +208,8 @@ export class Driver {
 
   /** Stores the state as it is, so that the next start has nothing to replay. For a graceful stop. */
   flushStore(): void {
+    // What is being swapped in may be there at the next start or not: both are whole states.
+    if (this.#isRestoring) return;
     this.#options.store.flushSealed();
     if (this.#appliedIndex === this.#sealedIndex) return;
     this.#sealStore();
@@ -145,6 +222,7 @@ export class Driver {
     this.#guard(() => {
       this.#owner.turnBegins();
       this.#noticeRole();
+      this.#noticeConfiguration();
       this.#sendMessages();
       this.#startWrite();
       if (!this.#applyCommitted()) this.schedule();
@@ -173,12 +251,14 @@ export class Driver {
     this.#guard(() => {
       this.#raft.tick();
       this.#restStore();
+      if (!this.#isRestoring) this.#options.compaction.tick();
     });
     this.schedule();
   }
 
   /** Tells the store, now and then, whether many writes come. */
   #restStore(): void {
+    if (this.#isRestoring) return;
     if (++this.#restTicks < restTicks) return;
     this.#options.store.rest(this.#appliedIndex - this.#restIndex <= restEntriesMax);
     this.#restTicks = 0;
@@ -202,11 +282,19 @@ export class Driver {
     this.#ledTerm = term;
   }
 
+  #noticeConfiguration(): void {
+    if (this.#raft.configuration === this.#configuration) return;
+    this.#configuration = this.#raft.configuration;
+    this.#owner.configured();
+  }
+
   #sendMessages(): void {
     for (const message of this.#raft.takeMessages())
       if (!this.#owner.send(message) && message.kind === "append-entries")
         this.#raft.reportUnreachable(message.to);
     this.#owner.messagesSent();
+    const offeredBy = this.#raft.takeSnapshotOffer();
+    if (offeredBy !== undefined) this.#owner.snapshotOffered(offeredBy);
   }
 
   #startWrite(): void {
@@ -226,6 +314,7 @@ export class Driver {
   /** Applies what is committed for a few milliseconds. Returns whether that was all of it that may be applied now. */
   #applyCommitted(): boolean {
     const { clock, store } = this.#options;
+    if (this.#isRestoring) return true;
     let untilMs = 0;
     for (;;) {
       // Before it is asked how much may be applied: what is not sealed can be why that is nothing.
@@ -254,11 +343,14 @@ export class Driver {
     this.#appliedTerm = entry.term;
     this.#pressedBytes += entry.data.length;
     if (entry.kind === "command") this.#owner.applied(entry, machine.applyCommand(entry.index, entry.data));
-    else if (entry.kind === "config") machine.applyConfiguration(entry.index, entry.data);
-    else {
+    else if (entry.kind === "config") {
+      machine.applyConfiguration(entry.index, entry.data);
+      this.#owner.configurationApplied();
+    } else {
       machine.applyNoop(entry.index);
       if (this.#raft.isLeader && entry.term === this.#raft.term) this.#readyTerm = entry.term;
     }
+    this.#owner.reached(entry.index);
   }
 
   #answerReads(): void {

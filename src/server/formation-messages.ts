@@ -9,14 +9,14 @@
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { FormationState } from "./identity.ts";
-import { type Member, readMembers, writeMembers } from "./members.ts";
+import { type Members, readMembers, writeMembers } from "./members.ts";
 
 export interface FormRequest {
   readonly place: number;
   readonly nodeId: NodeId;
   readonly servers: string;
   /** The cluster that the first server proposes to everybody. */
-  readonly prepare: { readonly clusterId: string; readonly members: readonly Member[] } | undefined;
+  readonly prepare: { readonly clusterId: string; readonly members: Members } | undefined;
 }
 
 export interface FormReply {

@@ -14,7 +14,7 @@ import {
   type FormRequest,
 } from "./formation-messages.ts";
 import { type Identity, writeIdentity } from "./identity.ts";
-import type { Member } from "./members.ts";
+import { type Member, membersOf } from "./members.ts";
 
 export interface FormationOptions {
   readonly env: { readonly clock: Clock; readonly net: Net; readonly disk: Disk };
@@ -92,7 +92,7 @@ export class Formation {
     }
     if (request.place !== 0) return "Only the first server of the list forms a cluster";
     const { place, nodeId } = this.#identity;
-    if (members.length !== this.#options.servers.length || members[place]?.nodeId !== nodeId)
+    if (members.list.length !== this.#options.servers.length || members.list[place]?.nodeId !== nodeId)
       return "Its folder was emptied while the cluster was formed; empty the folders of all servers and start again";
     this.#become({ ...this.#identity, state: "forming", clusterId, members });
     return undefined;
@@ -193,11 +193,14 @@ export class Formation {
     const isClash = new Set([...nodeIds.values(), this.#identity.nodeId]).size < servers.length;
     if (isClash) throw clashingFolders(this.#options.folder);
     nodeIds.set(0, this.#identity.nodeId);
-    const members: Member[] = servers.map((address, place) => ({
-      nodeId: nodeIds.get(place)!,
-      address: formatAddress(address),
-    }));
-    this.#become({ ...this.#identity, state: "forming", clusterId: newId(), members });
+    const list = servers.map(
+      (address, place): Member => ({
+        nodeId: nodeIds.get(place)!,
+        address: formatAddress(address),
+        role: "voter",
+      }),
+    );
+    this.#become({ ...this.#identity, state: "forming", clusterId: newId(), members: membersOf(list, []) });
     if (servers.length === 1) this.#finish();
   }
 
@@ -243,7 +246,8 @@ export function answerFormed(
   identity: Identity,
   request: FormRequest,
 ): FormReply {
-  const { place, nodeId, state, clusterId } = identity;
+  const { place, nodeId, clusterId } = identity;
+  const state = identity.state === "joined" ? "formed" : identity.state;
   const isSame = request.prepare === undefined || request.prepare.clusterId === clusterId;
   const text =
     disagreementWith(servers, identity, request) ??

@@ -1,8 +1,8 @@
 /**
  * Who a data folder belongs to: the file `identity`, replaced as a whole.
  *
- *     identity = "KVID", version u8 (1), state u8, place varint, node id, cluster id, members, crc u32
- *     state    = alone 1 | forming 2 | formed 3
+ *     identity = "KVID", version u8 (2), state u8, place varint, node id, cluster id, members, crc u32
+ *     state    = alone 1 | forming 2 | formed 3 | joined 4
  *
  * `alone` knows only its own node id; its cluster id is zeros and its members are none. The CRC is over all before it.
  */
@@ -13,9 +13,10 @@ import { ByteReader, ByteWriter, DecodeError, readU32 } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { NodeId } from "../raft/types.ts";
 import { noId } from "../rpc/hello.ts";
-import { type Member, readMembers, writeMembers } from "./members.ts";
+import { type Members, noMembers, readMembers, writeMembers } from "./members.ts";
 
-export type FormationState = "alone" | "forming" | "formed";
+/** `formed` took part in forming its cluster, `joined` came later: its members are none, since the log tells them. */
+export type FormationState = "alone" | "forming" | "formed" | "joined";
 
 export interface Identity {
   readonly state: FormationState;
@@ -23,14 +24,14 @@ export interface Identity {
   readonly place: number;
   readonly nodeId: NodeId;
   readonly clusterId: string;
-  readonly members: readonly Member[];
+  readonly members: Members;
 }
 
 const fileName = "identity";
-const states: readonly (FormationState | undefined)[] = [undefined, "alone", "forming", "formed"];
+const states: readonly (FormationState | undefined)[] = [undefined, "alone", "forming", "formed", "joined"];
 
 export function aloneIdentity(place: number, nodeId: NodeId): Identity {
-  return { state: "alone", place, nodeId, clusterId: noId, members: [] };
+  return { state: "alone", place, nodeId, clusterId: noId, members: noMembers };
 }
 
 /** Undefined for a folder that has none. Throws KvraftError: CORRUPTION, FORMAT. */
@@ -68,7 +69,7 @@ export function writeIdentity(disk: Disk, folder: string, identity: Identity): v
   replaceFile(disk, folder, fileName, writer.take());
 }
 
-const version = 1;
+const version = 2;
 /** "KVID" as a little-endian number; also the checksum's seed. */
 const magic = 0x4449_564b;
 

@@ -6,9 +6,10 @@ import { realEnv } from "../env/real-env.ts";
 import { type Address, formatAddress } from "../lib/address.ts";
 import { DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
+import type { Message, NodeId } from "../raft/types.ts";
 import type { Closing, Connection } from "../rpc/connection.ts";
 import { type Frame, frameKind } from "../rpc/frame.ts";
-import { type Hello, noId } from "../rpc/hello.ts";
+import { type Hello, type HelloPurpose, noId } from "../rpc/hello.ts";
 import { type Greeting, Listener } from "../rpc/listener.ts";
 import { method } from "../rpc/method.ts";
 import { type DataFolder, openDataFolder } from "./data-folder.ts";
@@ -22,7 +23,9 @@ import {
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
 import { newId } from "./ids.ts";
+import { Joining } from "./joining.ts";
 import { Node } from "./node.ts";
+import { encodeMessage, laneOf, methodOf } from "./raft-messages.ts";
 import { answerUnformed } from "./unformed-requests.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
@@ -31,6 +34,8 @@ export interface KVServerOptions {
   readonly log?: (level: LogLevel, line: string) => void;
   /** The world; the real one by default. */
   readonly env?: Env;
+  /** A server of the cluster that this one, whose folder is empty, asks to be let in. */
+  readonly join?: Address;
 }
 
 /**
@@ -53,9 +58,15 @@ export class KVServer {
   readonly #folder: DataFolder;
   readonly #ended = Promise.withResolvers<KvraftError | undefined>();
   readonly #listener: Listener<Guest>;
+  readonly #bootId: string;
+  /** Connections that members have dialled, the last one of each kind. */
+  readonly #guests = new Map<string, Connection<Guest>>();
   #formation: Formation | undefined;
+  #joining: Joining | undefined;
   #node: Node | undefined;
   #isStopping = false;
+  /** Nothing that arrives is looked at any more. */
+  #isDeaf = false;
 
   static start(config: ServerConfig, options: KVServerOptions): KVServer {
     const env = options.env ?? realEnv();
@@ -63,7 +74,7 @@ export class KVServer {
     const lock = lockFolder(env, config.dataDir);
     try {
       const folder = openDataFolder(env, config, (line) => log("warn", line));
-      return new KVServer(config, env, log, folder, lock);
+      return new KVServer(config, { ...options, env, log }, folder, lock);
     } catch (error) {
       lock.release();
       throw error;
@@ -72,20 +83,22 @@ export class KVServer {
 
   private constructor(
     config: ServerConfig,
-    env: Env,
-    log: (level: LogLevel, line: string) => void,
+    { env, log, join }: Required<Pick<KVServerOptions, "env" | "log">> & KVServerOptions,
     folder: DataFolder,
     lock: DiskLock,
   ) {
     this.#config = config;
     this.#env = env;
     this.#log = log;
+    this.#bootId = newId(env);
     this.#folder = folder;
     this.stopped = this.#ended.promise.finally(() => lock.release());
     this.#listener = this.#listen();
     try {
-      if (folder.identity.state === "formed") this.#startNode(folder.identity);
-      else this.#form();
+      const { identity } = folder;
+      if (identity.state === "formed" || identity.state === "joined") this.#startNode(identity);
+      else if (join === undefined) this.#form();
+      else this.#join(join);
     } catch (error) {
       void this.#listener.close();
       folder.close();
@@ -112,7 +125,13 @@ export class KVServer {
     if (!this.#isStopping) {
       this.#isStopping = true;
       this.#formation?.stop();
-      await this.#close(this.#stopNode());
+      this.#joining?.stop();
+      await this.#node?.handOver();
+      // A fault may have ended it meanwhile.
+      if (!this.#isDeaf) {
+        this.#isDeaf = true;
+        await this.#close(this.#stopNode());
+      }
     }
     await this.stopped;
   }
@@ -127,7 +146,40 @@ export class KVServer {
       prng: new Prng(seed),
       log: this.#log,
       failed: (error) => this.#fail(error),
+      removed: (nodeIds) => this.#hangUpOn(nodeIds),
+      membersChanged: () => this.#tellClients(),
+      sendBack: (message) => this.#sendBack(message),
+      addressOf: (nodeId) => this.#guests.get(guestName(nodeId, "control"))?.context?.address,
     });
+  }
+
+  /** Clients that are connected need not find out by trying. */
+  #tellClients(): void {
+    const servers = this.#node?.serverAddresses.join(" ") ?? "";
+    this.#listener.each((connection) => {
+      if (connection.context?.purpose !== "client") return;
+      const body = connection.begin(frameKind.message, method.servers, 0);
+      if (body === undefined) return;
+      body.text(servers);
+      connection.end();
+      connection.flush();
+    });
+  }
+
+  #sendBack(message: Message): boolean {
+    const connection = this.#guests.get(guestName(message.to, laneOf(message)));
+    const body = connection?.begin(frameKind.message, methodOf[message.kind], 0);
+    if (connection === undefined || body === undefined) return false;
+    encodeMessage(body, message);
+    connection.end();
+    connection.flush();
+    return true;
+  }
+
+  #hangUpOn(nodeIds: readonly NodeId[]): void {
+    const isRemoved = ({ context }: Connection<Guest>) =>
+      context?.peer !== undefined && nodeIds.includes(context.peer);
+    this.#listener.closeWhere(isRemoved, "the node was removed from the cluster");
   }
 
   #listen(): Listener<Guest> {
@@ -172,6 +224,35 @@ export class KVServer {
       .catch((error: unknown) => this.#fail(asKvraftError(error)));
   }
 
+  #join(via: Address): void {
+    const { identity } = this.#folder;
+    if (identity.state !== "alone")
+      throw new KvraftError(
+        "IDENTITY",
+        `Cannot join a cluster: the data folder "${this.#config.dataDir}" has begun to form one; empty it first`,
+      );
+    this.#joining = new Joining({
+      env: this.#env,
+      via,
+      nodeId: identity.nodeId,
+      address: this.address,
+      log: (line) => this.#log("info", line),
+    });
+    this.#joining
+      .run()
+      .then((clusterId) => {
+        this.#joining = undefined;
+        if (this.#isStopping) return;
+        const joined = this.#folder.joined(clusterId);
+        this.#log(
+          "info",
+          `this server is a learner of cluster ${clusterId} now; make it a voter with "member add"`,
+        );
+        this.#startNode(joined);
+      })
+      .catch((error: unknown) => this.#fail(asKvraftError(error)));
+  }
+
   // ---- connections ----
 
   #greet(hello: Hello, connection: Connection<Guest>): Greeting {
@@ -179,12 +260,17 @@ export class KVServer {
     const { keyBytes, valueBytes } = this.#config.limits;
     const leader = this.#node?.leaderAddress ?? "";
     const timeMs = this.#node?.timeMs ?? this.#env.clock.wallMs();
-    const welcome = { clusterId, nodeId, timeMs, keyBytesMax: keyBytes, valueBytesMax: valueBytes, leader };
+    const welcome = {
+      ...{ clusterId, nodeId, timeMs, keyBytesMax: keyBytes, valueBytesMax: valueBytes, leader },
+      bootId: this.#bootId,
+      servers: this.#node?.serverAddresses.join(" ") ?? "",
+    };
     const refusal = this.#refusalOf(hello);
     if (refusal !== undefined) return { ...welcome, refusal };
     const isPeer = hello.purpose === "control" || hello.purpose === "bulk";
-    const peer = isPeer ? this.#node?.memberOf(hello.nodeId) : undefined;
-    connection.context = { purpose: hello.purpose, peer, isDirty: false };
+    const peer = isPeer ? (hello.nodeId as NodeId) : undefined;
+    connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
+    if (peer !== undefined) this.#guests.set(guestName(peer, hello.purpose), connection);
     return welcome;
   }
 
@@ -199,17 +285,21 @@ export class KVServer {
     if (hello.role === "client") return undefined;
     if (this.#node === undefined)
       return { code: "state", text: "This server is still waiting for the others to form the cluster" };
-    if (hello.clusterId !== own || this.#node.memberOf(hello.nodeId) === undefined)
+    if (this.#node.isRemoved(hello.nodeId))
+      return { code: "removed", text: `Node ${hello.nodeId} was removed from cluster ${own}` };
+    if (hello.clusterId !== own || !this.#node.isWelcome(hello.nodeId))
       return { code: "node", text: `Node ${hello.nodeId} is no member of cluster ${own}` };
     return undefined;
   }
 
   #frame(connection: Connection<Guest>, frame: Frame): void {
-    if (this.#isStopping) return;
+    if (this.#isDeaf) return;
     const guest = connection.context!;
     if (frame.kind === frameKind.message && guest.peer !== undefined && this.#node !== undefined)
       this.#node.message(guest.peer, frame);
     else if (frame.kind === frameKind.request && guest.purpose === "client") this.#request(connection, frame);
+    else if (frame.kind === frameKind.request && guest.peer !== undefined && isForPeers(frame.method))
+      this.#request(connection, frame);
     else if (frame.kind === frameKind.request && frame.method === method.form)
       this.#formRequest(connection, frame);
     else throw new DecodeError(`a ${guest.purpose} connection does not carry it`);
@@ -245,16 +335,21 @@ export class KVServer {
   }
 
   #closed(connection: Connection<Guest>, closing: Closing): void {
+    const { peer, purpose } = connection.context ?? {};
+    if (peer !== undefined && this.#guests.get(guestName(peer, purpose!)) === connection)
+      this.#guests.delete(guestName(peer, purpose!));
     this.#log("debug", `the connection from ${connection.remote} is gone: ${closing.text}`);
   }
 
   // ---- the end ----
 
   #fail(error: KvraftError): void {
-    if (this.#isStopping) return;
+    if (this.#isDeaf) return;
     this.#isStopping = true;
+    this.#isDeaf = true;
     this.#log("error", error.message);
     this.#formation?.stop();
+    this.#joining?.stop();
     this.#node?.abandon();
     void this.#close(error);
   }
@@ -275,6 +370,15 @@ export class KVServer {
     this.#folder.close();
     this.#ended.resolve(error);
   }
+}
+
+function guestName(nodeId: NodeId, purpose: HelloPurpose): string {
+  return `${nodeId} ${purpose}`;
+}
+
+/** What members ask each other that is no message of Raft. */
+function isForPeers(number: number): boolean {
+  return number === method.openSnapshot || number === method.readSnapshot;
 }
 
 function lockFolder(env: Env, folder: string): DiskLock {

@@ -11,3 +11,17 @@ export const commandBytesMax = frameBodyBytesMax - 4096;
 export const bornAheadMsMax = 60_000;
 /** How often deadlines of requests are looked at, in ms. */
 export const expireEveryMs = 50;
+/** A learner that is no further behind than so many entries may become a voter: it has the rest in a moment. */
+export const learnerLagEntriesMax = 5_000;
+/** A leader that is to stop hands its office over first, for so long at the most, in ms. */
+export const handOverMsMax = 1_000;
+/** A removed node stays for so long after it has learned of it, in ms: what it says last has to leave. */
+export const removedLingerMs = 500;
+/** Bytes of rows in one piece of a snapshot: a millisecond of the event loop of who reads it. */
+export const snapshotPieceBytes = 256 * 1024;
+/** Snapshots that are read at one time: each holds files that merges have replaced. */
+export const snapshotsMax = 8;
+/** Pieces that are asked for ahead of the one that is stored. */
+export const snapshotPiecesAheadMax = 4;
+/** A piece is waited for so long, in ms, before it is asked for again. */
+export const snapshotPieceMsMax = 5_000;

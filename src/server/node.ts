@@ -4,24 +4,33 @@ import type { Env } from "../env/env.ts";
 import type { Prng } from "../env/prng.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
-import { formatAddress } from "../lib/address.ts";
+import { formatAddress, parseAddress } from "../lib/address.ts";
+import type { Bytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
-import type { KvraftError } from "../lib/error.ts";
+import { KvraftError } from "../lib/error.ts";
 import { Raft } from "../raft/raft.ts";
-import type { EntryId, NodeId } from "../raft/types.ts";
+import type { EntryId, Message, NodeId } from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { Frame } from "../rpc/frame.ts";
+import { method } from "../rpc/method.ts";
+import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { corruptLog, type DataFolder } from "./data-folder.ts";
-import { Driver } from "./driver.ts";
+import { Driver, type DriverOwner } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
-import { appendBytesMax, expireEveryMs, windowBytesMax } from "./limits.ts";
+import { Joining } from "./joining.ts";
+import { appendBytesMax, expireEveryMs, handOverMsMax, removedLingerMs, windowBytesMax } from "./limits.ts";
+import { LogCompaction } from "./log-compaction.ts";
 import { LogTime } from "./log-time.ts";
-import { decodeMembers, type Member } from "./members.ts";
-import { Peers } from "./peers.ts";
+import { MemberRequests } from "./member-requests.ts";
+import { decodeMembers, type Members, noMembers } from "./members.ts";
+import { type PeerAddress, Peers } from "./peers.ts";
 import { decodeMessage } from "./raft-messages.ts";
+import { Replies } from "./replies.ts";
+import { SnapshotFetch } from "./snapshot-fetch.ts";
+import { SnapshotRequests } from "./snapshot-requests.ts";
 
 export interface NodeOptions {
   readonly env: Env;
@@ -31,13 +40,23 @@ export interface NodeOptions {
   readonly prng: Prng;
   readonly log: (level: "error" | "warn" | "info" | "debug", line: string) => void;
   readonly failed: (error: KvraftError) => void;
+  /** These nodes are members no more: nobody listens to them. */
+  readonly removed: (nodeIds: readonly NodeId[]) => void;
+  /** Others are members than before, for good. */
+  readonly membersChanged: () => void;
+  /**
+   * Sends a message to a node that has dialled this one; false when there is none. For a leader that this node has yet to
+   * learn of: its address comes with the configuration, and that comes with what it sends.
+   */
+  readonly sendBack: (message: Message) => boolean;
+  /** Where a node that has dialled this one says that it is found. */
+  readonly addressOf: (nodeId: NodeId) => string | undefined;
 }
 
 /** A member of a formed cluster: recovery, then the core, its driver, its peers and its clients put together. */
 export class Node {
   readonly identity: Identity;
   readonly #options: NodeOptions;
-  readonly #members: readonly Member[];
   readonly #persister: Persister;
   readonly #store: LevelDB;
   readonly #machine: StateMachine;
@@ -46,6 +65,16 @@ export class Node {
   readonly #driver: Driver;
   readonly #peers: Peers;
   readonly #requests: ClientRequests;
+  readonly #memberRequests: MemberRequests;
+  readonly #snapshotRequests: SnapshotRequests;
+  readonly #snapshotFetch: SnapshotFetch;
+  readonly #agreement: Agreement;
+  /** As of the last config entry that was applied: committed, and for good. */
+  #appliedMembers: Members = noMembers;
+  /** A node that is no member as far as is known here, and that the state is fetched from: it knows the members. */
+  #source: PeerAddress | undefined;
+  #isRemoved = false;
+  #moving: Joining | undefined;
   readonly #dirty: Connection<Guest>[] = [];
   #expiry: Timer | undefined;
 
@@ -56,7 +85,6 @@ export class Node {
     this.identity = identity;
     this.#time = new LogTime(env.clock);
     this.#persister = folder.openLog(identity);
-    this.#members = membersOf(this.#persister, config.dataDir);
     this.#store = LevelDB.open(env, folder.storeFolder, {
       createIfMissing: true,
       memtableBytesMax: config.limits.memtableBytes,
@@ -66,18 +94,28 @@ export class Node {
     this.#machine = this.#openMachine();
     this.#raft = this.#makeRaft();
     this.#driver = this.#makeDriver();
-    this.#requests = this.#makeRequests();
+    const replies = this.#makeReplies();
+    this.#snapshotRequests = this.#makeSnapshotRequests(replies);
+    this.#memberRequests = this.#makeMemberRequests(replies);
+    this.#requests = this.#makeRequests(replies);
+    this.#snapshotFetch = this.#makeSnapshotFetch();
+    this.#agreement = this.#makeAgreement();
+    this.#appliedMembers = this.#storedMembers();
     this.#peers = new Peers({
       env,
       clusterId: identity.clusterId,
       nodeId: identity.nodeId,
+      address: formatAddress(config.servers[config.me]!),
       chance: prng.fork(),
-      peers: this.#members
-        .map(({ nodeId }, place) => ({ nodeId, address: config.servers[place]! }))
-        .filter((peer) => peer.nodeId !== identity.nodeId),
+      peers: this.#others,
       log: (line) => options.log("info", line),
+      message: (from, frame) => this.message(from, frame),
+      gone: (nodeId) => this.#driver.reportGone(nodeId),
+      removed: (text) => this.#wasRemoved(text),
     });
     this.#expire();
+    this.#compareAddresses();
+    if (this.isRemoved(identity.nodeId)) this.#wasRemoved("its own log says so");
   }
 
   /** Whether this node leads and serves. */
@@ -92,22 +130,50 @@ export class Node {
 
   /** `host:port` of the node that leads as far as is known, or empty. */
   get leaderAddress(): string {
-    return this.#addressOf(this.#raft.leader);
+    const { leader } = this.#raft;
+    if (leader !== undefined || !this.#isRemoved) return this.#addressOf(leader);
+    // Nobody tells a removed node who leads, but any member knows.
+    return this.#members.list.find(({ role }) => role === "voter")?.address ?? "";
   }
 
-  memberOf(nodeId: string): NodeId | undefined {
-    return this.#members.find((member) => member.nodeId === nodeId && nodeId !== this.identity.nodeId)
-      ?.nodeId;
+  /** Addresses of all members, for clients. */
+  get serverAddresses(): readonly string[] {
+    return this.#members.list.map(({ address }) => address);
+  }
+
+  /**
+   * Whether a node of this cluster is listened to: all but those that were removed. Who is unknown may be a member by a
+   * configuration that has yet to arrive here.
+   */
+  isWelcome(nodeId: string): boolean {
+    return nodeId !== this.identity.nodeId && !this.isRemoved(nodeId);
+  }
+
+  isRemoved(nodeId: string): boolean {
+    return this.#appliedMembers.removed.includes(nodeId as NodeId);
   }
 
   /** A message of Raft from a member. */
   message(from: NodeId, frame: Frame): void {
+    if (frame.method === method.agreement) return this.#agreement.heard(from, frame.reader());
     this.#driver.step(decodeMessage(frame.method, frame.reader(), from, this.identity.nodeId));
   }
 
   /** A request of a client. */
   request(connection: Connection<Guest>, frame: Frame): void {
     this.#requests.handle(connection, frame);
+  }
+
+  /**
+   * Hands the leadership over before an orderly end, so that clients need not wait for an election. Resolves when another
+   * node leads, when there is nobody to hand it to, or after a second.
+   */
+  async handOver(): Promise<void> {
+    const { clock } = this.#options.env;
+    const untilMs = clock.monotonicMs() + handOverMsMax;
+    if (!this.#driver.transferLeadership()) return;
+    while (clock.monotonicMs() < untilMs && (this.#raft.isLeader || this.#raft.leader === undefined))
+      await new Promise<void>((resolve) => clock.after(1, resolve));
   }
 
   /** Ends gracefully: what is applied is stored. Throws a KvraftError when it cannot be, and has ended all the same. */
@@ -131,15 +197,34 @@ export class Node {
     return this.#peers.close();
   }
 
+  /** In force, whether the change that made them so is committed or not. */
+  get #members(): Members {
+    // The core gives back what `decodeConfiguration` has made for it.
+    return this.#raft.configuration as Members;
+  }
+
+  get #others(): readonly PeerAddress[] {
+    const others: PeerAddress[] = this.#members.list.filter(({ nodeId }) => nodeId !== this.identity.nodeId);
+    if (this.#source !== undefined && !this.#isKnown(this.#source.nodeId)) others.push(this.#source);
+    return others;
+  }
+
+  #isKnown(nodeId: NodeId): boolean {
+    return this.#members.list.some((member) => member.nodeId === nodeId);
+  }
+
   #halt(): void {
     this.#driver.stop();
     this.#expiry?.cancel();
-    this.#requests.lostLeadership();
+    this.#snapshotFetch.stop();
+    this.#moving?.stop();
+    this.#lostLeadership();
     this.#flushClients();
   }
 
   #openMachine(): StateMachine {
     try {
+      followStore(this.#persister, this.#store);
       checkApplied(this.#persister, this.#store, this.#options.config.dataDir);
       return new StateMachine(this.#store, this.#store.applied.index);
     } catch (error) {
@@ -155,7 +240,8 @@ export class Node {
     const { hardState } = this.#persister.readRaftState();
     return new Raft({
       id: identity.nodeId,
-      configuration: { incoming: this.#members.map((member) => member.nodeId), outgoing: [] },
+      configuration: this.#storedMembers(),
+      decodeConfiguration: (data) => this.#decodeMembers(data),
       hardState,
       log: this.#persister,
       applied: this.#store.applied.index,
@@ -179,22 +265,100 @@ export class Node {
         persister: this.#persister,
         machine: this.#machine,
         store: this.#store,
+        compaction: this.#makeCompaction(),
         tickMs: this.#options.config.timings.tickMs,
       },
-      {
-        send: (message) => this.#peers.send(message),
-        applied: (id: EntryId, result) => this.#requests.applied(id, result),
-        readable: (context) => this.#requests.readable(context),
-        lostLeadership: () => this.#requests.lostLeadership(),
-        turnBegins: () => this.#requests.turnBegins(),
-        messagesSent: () => this.#peers.flush(),
-        turnEnds: () => this.#flushClients(),
-        failed: (error) => this.#options.failed(error),
-      },
+      this.#driverOwner(),
     );
   }
 
-  #makeRequests(): ClientRequests {
+  #driverOwner(): DriverOwner {
+    return {
+      send: (message) =>
+        this.#peers.send(message) || (!this.#isKnown(message.to) && this.#options.sendBack(message)),
+      applied: (id: EntryId, result) => this.#requests.applied(id, result),
+      readable: (context) => this.#requests.readable(context),
+      configured: () => this.#peers.update(this.#others),
+      configurationApplied: () => this.#configurationApplied(),
+      reached: (index) => this.#agreement.applied(index, this.#machine.hash),
+      snapshotOffered: (from) => this.#snapshotOffered(from),
+      lostLeadership: () => this.#lostLeadership(),
+      turnBegins: () => this.#requests.turnBegins(),
+      messagesSent: () => this.#peers.flush(),
+      turnEnds: () => {
+        this.#memberRequests.turn();
+        this.#flushClients();
+      },
+      failed: (error) => this.#options.failed(error),
+    };
+  }
+
+  #makeCompaction(): LogCompaction {
+    const { logTailEntries: tailEntries, logTailBytes: tailBytes } = this.#options.config.limits;
+    return new LogCompaction({
+      persister: this.#persister,
+      store: this.#store,
+      tailEntries,
+      tailBytes,
+      heldIndex: () => this.#snapshotRequests.heldIndex,
+    });
+  }
+
+  #makeReplies(): Replies {
+    return new Replies({
+      term: () => this.#raft.term,
+      revision: () => this.#machine.revision,
+      leaderAddress: () => this.leaderAddress,
+      markDirty: (connection) => this.#markDirty(connection),
+    });
+  }
+
+  #makeSnapshotRequests(replies: Replies): SnapshotRequests {
+    return new SnapshotRequests({
+      clock: this.#options.env.clock,
+      store: this.#store,
+      driver: this.#driver,
+      replies,
+      logBytes: () => this.#persister.bytes,
+    });
+  }
+
+  #makeMemberRequests(replies: Replies): MemberRequests {
+    return new MemberRequests({
+      clock: this.#options.env.clock,
+      clusterId: this.identity.clusterId,
+      nodeId: this.identity.nodeId,
+      address: formatAddress(this.#options.config.servers[this.#options.config.me]!),
+      raft: this.#raft,
+      driver: this.#driver,
+      replies,
+      members: () => this.#members,
+      leaderAddress: () => this.leaderAddress,
+    });
+  }
+
+  #makeSnapshotFetch(): SnapshotFetch {
+    return new SnapshotFetch({
+      clock: this.#options.env.clock,
+      store: this.#store,
+      driver: this.#driver,
+      call: (from, method, write, timeoutMs) => this.#peers.call(from, method, write, timeoutMs),
+      log: (line) => this.#options.log("info", line),
+      restored: () => this.#restored(),
+    });
+  }
+
+  #makeAgreement(): Agreement {
+    return new Agreement({
+      nodeId: this.identity.nodeId,
+      everyEntries: this.#options.config.limits.agreementEntries,
+      configuration: () => this.#raft.configuration,
+      tell: (write) => this.#peers.tell(method.agreement, write),
+      differs: (error) => this.#options.failed(error),
+    });
+  }
+
+  #makeRequests(replies: Replies): ClientRequests {
     const { limits } = this.#options.config;
     return new ClientRequests({
       clock: this.#options.env.clock,
@@ -203,10 +367,12 @@ export class Node {
       keyBytesMax: limits.keyBytes,
       valueBytesMax: limits.valueBytes,
       requestsInFlightMax: limits.requestsInFlight,
+      replies,
       leaderAddress: () => this.leaderAddress,
-      term: () => this.#raft.term,
       timeMs: () => this.timeMs,
-      markDirty: (connection) => this.#markDirty(connection),
+      others: (replyTo, reader, remainingMs) =>
+        this.#memberRequests.dispatch(replyTo, reader, remainingMs) ||
+        this.#snapshotRequests.dispatch(replyTo, reader, remainingMs),
       statusJson: () => JSON.stringify(this.#status()),
     });
   }
@@ -229,13 +395,15 @@ export class Node {
 
   #expire(): void {
     this.#requests.expire();
+    this.#memberRequests.expire();
+    this.#snapshotRequests.expire();
     this.#expiry = this.#options.env.clock.after(expireEveryMs, () => this.#expire());
   }
 
   #status(): Record<string, unknown> {
     const { role, term, commit, last, firstIndex } = this.#raft.getState();
     return {
-      address: formatAddress(this.#options.config.servers[this.identity.place]!),
+      address: formatAddress(this.#options.config.servers[this.#options.config.me]!),
       nodeId: this.identity.nodeId,
       clusterId: this.identity.clusterId,
       state: this.identity.state,
@@ -247,26 +415,125 @@ export class Node {
       firstIndex,
       lastIndex: last.index,
       logBytes: this.#persister.bytes,
+      snapshotIndex: this.#store.applied.index,
+      memberCount: this.#members.list.length,
       leader: this.leaderAddress,
+      ...(this.#raft.isLeader ? { followers: this.#memberRequests.followers() } : {}),
     };
   }
 
+  #lostLeadership(): void {
+    this.#requests.lostLeadership();
+    this.#memberRequests.lostLeadership();
+  }
+
+  /**
+   * It may come from a leader that this node has yet to hear of: its configuration is what the state brings. Then it is
+   * dialled for the time being, where its hello says that it is found.
+   */
+  #snapshotOffered(from: NodeId): void {
+    if (!this.#isKnown(from) && this.#source?.nodeId !== from) {
+      const address = this.#options.addressOf(from);
+      if (address === undefined || parseAddress(address) === undefined) return;
+      this.#source = { nodeId: from, address };
+      this.#peers.update(this.#others);
+    }
+    this.#snapshotFetch.offered(from);
+  }
+
+  /** Another state has taken the place of the store's, and with it come its members. */
+  #restored(): void {
+    this.#source = undefined;
+    this.#driver.restored(this.#storedMembers());
+    this.#configurationApplied();
+  }
+
+  #storedMembers(): Members {
+    const { configuration } = this.#machine;
+    return configuration === undefined ? noMembers : this.#decodeMembers(configuration);
+  }
+
+  #configurationApplied(): void {
+    const before = this.#appliedMembers;
+    this.#appliedMembers = this.#storedMembers();
+    const gone = this.#appliedMembers.removed.filter((nodeId) => !before.removed.includes(nodeId));
+    if (gone.length > 0) this.#options.removed(gone);
+    this.#options.membersChanged();
+    if (this.isRemoved(this.identity.nodeId)) this.#wasRemoved("the cluster's members were changed");
+  }
+
+  /** Ends this node in a moment: who is told something by it meanwhile need not ask again. */
+  #wasRemoved(why: string): void {
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
+    const { env, config, failed } = this.#options;
+    const text =
+      `Node ${this.identity.nodeId} was removed from the cluster ${this.identity.clusterId} (${why}): it stops. To use ` +
+      `this server again, empty "${config.dataDir}" and start it with --join`;
+    env.clock.after(removedLingerMs, () => failed(new KvraftError("IDENTITY", text)));
+  }
+
+  /** The members that are replicated count, not what the file says; but for where this node is, which it knows best. */
+  #compareAddresses(): void {
+    const { config, log } = this.#options;
+    const own = formatAddress(config.servers[config.me]!);
+    const known = this.#addressOf(this.identity.nodeId);
+    if (known !== "" && known !== own) this.#move(known, own);
+    const listed = config.servers.map(formatAddress).toSorted().join(" ");
+    const members = this.serverAddresses.toSorted().join(" ");
+    if (members !== "" && listed !== members)
+      log(
+        "warn",
+        `The configuration lists ${listed}, and the cluster's members are ${members}: the members count`,
+      );
+  }
+
+  /** Asks the others to look for this node where it is now: they dial the old address. */
+  #move(known: string, own: string): void {
+    const { env, config, log } = this.#options;
+    log(
+      "warn",
+      `The cluster looks for this node at ${known}, and it is at ${own} now: asking the others to change that`,
+    );
+    const [other] = this.#others;
+    if (other === undefined) return;
+    this.#moving = new Joining({
+      env,
+      via: parseAddress(other.address)!,
+      nodeId: this.identity.nodeId,
+      address: config.servers[config.me]!,
+      log: (line) => log("info", line),
+    });
+    this.#moving.run().then(
+      () => log("info", `The cluster looks for this node at ${own} now`),
+      (error: unknown) => {
+        if (!(error instanceof KvraftError)) throw error;
+        this.#options.failed(error);
+      },
+    );
+  }
+
   #addressOf(nodeId: NodeId | undefined): string {
-    const place = this.#members.findIndex((member) => member.nodeId === nodeId);
-    return place < 0 ? "" : formatAddress(this.#options.config.servers[place]!);
+    return this.#members.list.find((member) => member.nodeId === nodeId)?.address ?? "";
+  }
+
+  #decodeMembers(data: Bytes): Members {
+    try {
+      return decodeMembers(data);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      throw corruptLog(this.#options.config.dataDir, error.message);
+    }
   }
 }
 
-/** Who the members are stands in the log's first entry. */
-function membersOf(log: Persister, dataDir: string): Member[] {
-  const [first] = log.slice(1, 2, 1);
-  if (first?.kind !== "config") throw corruptLog(dataDir, "the entry that formed its cluster is missing");
-  try {
-    return decodeMembers(first.data);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    throw corruptLog(dataDir, error.message);
-  }
+/**
+ * A crash may have come between the two steps of taking over another node's state: the store has it, and the log still
+ * leads to the old one. Once anything was applied after it, the log has begun anew for certain.
+ */
+function followStore(log: Persister, { logStart, applied }: LevelDB): void {
+  const isLatest = logStart.index === applied.index && logStart.index >= log.firstIndex - 1;
+  if (isLatest && log.term(logStart.index) !== logStart.term) log.restartSync(logStart);
 }
 
 /** The store never runs ahead of the log that it was made from. */

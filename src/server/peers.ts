@@ -1,19 +1,17 @@
-import type { Clock } from "../env/clock.ts";
-import type { Net } from "../env/net.ts";
-import { type Address, formatAddress } from "../lib/address.ts";
-import type { Chance, Message, NodeId } from "../raft/types.ts";
-import { ClientEnd } from "../rpc/client-end.ts";
-import { type HelloReply, makeHello } from "../rpc/hello.ts";
-import { encodeMessage, type Lane, laneOf, methodOf } from "./raft-messages.ts";
+import type { ByteWriter } from "../lib/codec.ts";
+import type { Message, NodeId } from "../raft/types.ts";
+import type { CallResult } from "../rpc/pending-calls.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
 
-export interface PeersOptions {
-  readonly env: { readonly clock: Clock; readonly net: Net };
-  readonly clusterId: string;
+/** What goes for every peer, and who they are at first: see `update`. */
+export interface PeersOptions extends PeerOptions {
+  readonly peers: readonly PeerAddress[];
+}
+
+export interface PeerAddress {
   readonly nodeId: NodeId;
-  readonly chance: Chance;
-  /** Everybody else, with where to find them. */
-  readonly peers: readonly { readonly nodeId: NodeId; readonly address: Address }[];
-  readonly log: (line: string) => void;
+  /** `host:port`. */
+  readonly address: string;
 }
 
 /**
@@ -21,11 +19,28 @@ export interface PeersOptions {
  * Each side dials its own pair and sends on it; what comes back arrives on the pair that the other side dialled.
  */
 export class Peers {
+  readonly #options: PeersOptions;
   readonly #peers = new Map<NodeId, Peer>();
+  /** Of those who are no peers any more. */
+  readonly #closing = new Set<Promise<void>>();
+  #isClosed = false;
 
   constructor(options: PeersOptions) {
-    for (const { nodeId, address } of options.peers)
-      this.#peers.set(nodeId, new Peer(options, nodeId, address));
+    this.#options = options;
+    this.update(options.peers);
+  }
+
+  /**
+   * From now on these are the peers: everybody but this node. Dials who is new, closes who is not among them, and does
+   * both with those who have another address. The connections of the others stay as they are.
+   */
+  update(peers: readonly PeerAddress[]): void {
+    if (this.#isClosed) return;
+    const addressById = new Map(peers.map(({ nodeId, address }) => [nodeId, address]));
+    for (const [nodeId, peer] of [...this.#peers])
+      if (addressById.get(nodeId) !== peer.address) this.#drop(nodeId, peer);
+    for (const [nodeId, address] of addressById)
+      if (!this.#peers.has(nodeId)) this.#peers.set(nodeId, new Peer(this.#options, nodeId, address));
   }
 
   /** Encodes the message; false when it cannot leave: no connection, or its queue is full. */
@@ -33,86 +48,48 @@ export class Peers {
     return this.#peers.get(message.to)?.send(message) ?? false;
   }
 
+  /** Tells all peers that can be reached; it leaves with the next flush. */
+  tell(method: number, write: (body: ByteWriter) => void): void {
+    for (const peer of this.#peers.values()) peer.tell(method, write);
+  }
+
+  /**
+   * Sends a request on the bulk connection and resolves with the reply's body, or with why there is none; at once, and
+   * with nothing sent, while the node has not answered there. See ClientEnd.call.
+   */
+  call(
+    nodeId: NodeId,
+    method: number,
+    write: (body: ByteWriter) => void,
+    timeoutMs: number,
+  ): Promise<CallResult> {
+    const peer = this.#peers.get(nodeId);
+    if (peer !== undefined) return peer.call(method, write, timeoutMs);
+    return Promise.resolve({
+      ok: false,
+      reason: "unreachable",
+      wasSent: false,
+      text: `Node ${nodeId} is no peer`,
+    });
+  }
+
   /** Hands what was encoded to the sockets. */
   flush(): void {
     for (const peer of this.#peers.values()) peer.flush();
   }
 
+  /** Closes all of them for good; resolves when the connections are gone, also those of earlier peers. */
   async close(): Promise<void> {
-    await Promise.all([...this.#peers.values()].map((peer) => peer.close()));
-  }
-}
-
-class Peer {
-  readonly #nodeId: NodeId;
-  readonly #name: string;
-  readonly #log: (line: string) => void;
-  readonly #ends: Record<Lane, ClientEnd>;
-  /** The lanes on which the expected node has answered: another one must not get its messages. */
-  readonly #isVerified: Record<Lane, boolean> = { control: false, bulk: false };
-  /** The last thing told of this peer: redials that fail in the same way are no news. */
-  #told = "";
-
-  constructor(options: PeersOptions, nodeId: NodeId, address: Address) {
-    this.#nodeId = nodeId;
-    this.#name = formatAddress(address);
-    this.#log = options.log;
-    const dial = (lane: Lane) =>
-      new ClientEnd(
-        options.env,
-        address,
-        makeHello({ clusterId: options.clusterId, nodeId: options.nodeId, role: "peer", purpose: lane }),
-        {
-          keepConnected: { chance: options.chance },
-          onConnected: (reply) => this.#connected(lane, reply),
-          onLost: (text) => this.#lost(lane, text),
-          onDialFailed: (failure) => this.#tell(failure.text),
-        },
-      );
-    this.#ends = { control: dial("control"), bulk: dial("bulk") };
+    this.#isClosed = true;
+    for (const [nodeId, peer] of [...this.#peers]) this.#drop(nodeId, peer);
+    await Promise.all(this.#closing);
   }
 
-  send(message: Message): boolean {
-    const lane = laneOf(message);
-    if (!this.#isVerified[lane]) return false;
-    const body = this.#ends[lane].beginMessage(methodOf[message.kind]);
-    if (body === undefined) return false;
-    encodeMessage(body, message);
-    this.#ends[lane].endMessage();
-    return true;
-  }
-
-  flush(): void {
-    this.#ends.control.flush();
-    this.#ends.bulk.flush();
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([this.#ends.control.close(), this.#ends.bulk.close()]);
-  }
-
-  #connected(lane: Lane, reply: HelloReply): void {
-    if (reply.nodeId !== this.#nodeId) {
-      this.#tell(
-        `Cannot use ${this.#name}: node ${reply.nodeId} answers there, ${this.#nodeId} was expected`,
-      );
-      this.#ends[lane].disconnect("another node answers there");
-      return;
-    }
-    this.#isVerified[lane] = true;
-    if (this.#isVerified.control && this.#isVerified.bulk) this.#tell(`connected to ${this.#name}`);
-  }
-
-  #lost(lane: Lane, text: string): void {
-    // Of one that was hung up on because another node answers there, that was told already.
-    if (!this.#isVerified[lane]) return;
-    this.#isVerified[lane] = false;
-    this.#tell(text);
-  }
-
-  #tell(line: string): void {
-    if (line === this.#told) return;
-    this.#told = line;
-    this.#log(line);
+  #drop(nodeId: NodeId, peer: Peer): void {
+    this.#peers.delete(nodeId);
+    const closing = peer.close().then(() => {
+      this.#closing.delete(closing);
+    });
+    this.#closing.add(closing);
   }
 }

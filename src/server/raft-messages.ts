@@ -2,12 +2,14 @@
  * Raft's messages as bodies of frames (see rpc/frame.ts; the method says which one it is). Sender and receiver are not
  * repeated: the connection's hello has named them.
  *
- *     RequestVote         = term varint, preVote u8, last id
+ *     RequestVote         = term varint, preVote u8, isTransfer u8, last id
  *     RequestVoteReply    = term varint, preVote u8, granted u8
  *     AppendEntries       = term varint, prev id, commit varint, count varint, entry*
  *     AppendEntriesReply  = term varint, accepted u8, index varint, hint id
  *     Heartbeat           = term varint, commit varint, context varint
  *     HeartbeatReply      = term varint, context varint
+ *     InstallSnapshot     = term varint, start id
+ *     TimeoutNow          = term varint
  *     id                  = term varint, index varint
  *     entry               = kind u8 (noop 1 | command 2 | config 3), term varint, data bytes
  *
@@ -28,6 +30,8 @@ export const methodOf = {
   "append-entries-reply": method.appendEntriesReply,
   heartbeat: method.heartbeat,
   "heartbeat-reply": method.heartbeatReply,
+  "install-snapshot": method.installSnapshot,
+  "timeout-now": method.timeoutNow,
 } as const;
 
 export function laneOf(message: Message): Lane {
@@ -39,6 +43,7 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
   switch (message.kind) {
     case "request-vote":
       body.u8(Number(message.preVote));
+      body.u8(Number(message.isTransfer));
       writeId(body, message.last);
       return;
     case "request-vote-reply":
@@ -63,6 +68,11 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
     case "heartbeat-reply":
       body.varint(message.context);
       return;
+    case "install-snapshot":
+      writeId(body, message.start);
+      return;
+    case "timeout-now":
+      return;
     default:
       unreachable(message);
   }
@@ -80,7 +90,13 @@ type Envelope = { readonly from: NodeId; readonly to: NodeId; readonly term: num
 function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Message {
   switch (number) {
     case method.requestVote:
-      return { kind: "request-vote", ...envelope, preVote: readFlag(reader), last: readId(reader) };
+      return {
+        kind: "request-vote",
+        ...envelope,
+        preVote: readFlag(reader),
+        isTransfer: readFlag(reader),
+        last: readId(reader),
+      };
     case method.requestVoteReply:
       return {
         kind: "request-vote-reply",
@@ -113,6 +129,10 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
       return { kind: "heartbeat", ...envelope, commit: reader.varint(), context: reader.varint() };
     case method.heartbeatReply:
       return { kind: "heartbeat-reply", ...envelope, context: reader.varint() };
+    case method.installSnapshot:
+      return { kind: "install-snapshot", ...envelope, start: readId(reader) };
+    case method.timeoutNow:
+      return { kind: "timeout-now", ...envelope };
     default:
       throw new DecodeError(`method ${number} is no message between peers`);
   }

@@ -52,6 +52,9 @@ limits:
   clientOutputBytes: 2MiB
   memtableBytes: 3MiB
   segmentBytes: 4194304
+  logTailEntries: 30
+  logTailBytes: 6MiB
+  agreementEntries: 40
   uncommittedBytes: 5MiB
 logLevel: debug
 `;
@@ -74,6 +77,9 @@ logLevel: debug
         clientOutputBytes: 2 * 1024 ** 2,
         memtableBytes: 3 * 1024 ** 2,
         segmentBytes: 4 * 1024 ** 2,
+        logTailEntries: 30,
+        logTailBytes: 6 * 1024 ** 2,
+        agreementEntries: 40,
         uncommittedBytes: 5 * 1024 ** 2,
       },
       logLevel: "debug",

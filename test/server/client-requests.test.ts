@@ -13,6 +13,7 @@ import { encodeRequestHead } from "../../src/rpc/request.ts";
 import { ClientRequests } from "../../src/server/client-requests.ts";
 import type { Driver } from "../../src/server/driver.ts";
 import type { Guest } from "../../src/server/guest.ts";
+import { Replies } from "../../src/server/replies.ts";
 import { MapStore } from "../kv/map-store.ts";
 import { ManualClock, MemoryNet } from "../rpc/memory-net.ts";
 
@@ -43,10 +44,15 @@ class Scene {
     keyBytesMax: 10,
     valueBytesMax: 20,
     requestsInFlightMax: 100,
+    replies: new Replies({
+      term: () => 7,
+      revision: () => 0,
+      leaderAddress: () => "",
+      markDirty: (connection: Connection<Guest>) => connection.flush(),
+    }),
     leaderAddress: () => "",
-    term: () => 7,
     timeMs: () => this.clock.wallMs(),
-    markDirty: (connection: Connection<Guest>) => connection.flush(),
+    others: () => false,
     statusJson: () => "{}",
   });
   readonly #end: ClientEnd;

@@ -11,6 +11,7 @@ import { Raft } from "../../src/raft/raft.ts";
 import type { EntryId, Message, NodeId } from "../../src/raft/types.ts";
 import { Persister } from "../../src/raftlog/persister.ts";
 import { Driver } from "../../src/server/driver.ts";
+import { LogCompaction } from "../../src/server/log-compaction.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
 import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { CrashDisk } from "../raftlog/crash-disk.ts";
@@ -60,9 +61,11 @@ class Bench {
       },
     });
     const machine = new StateMachine(this.store, this.store.applied.index);
+    const unchanged = { incoming: ids.slice(0, count), outgoing: [], learners: [] };
     this.raft = new Raft({
       id: own,
-      configuration: { incoming: ids.slice(0, count), outgoing: [] },
+      configuration: unchanged,
+      decodeConfiguration: () => unchanged,
       hardState: persister.readRaftState().hardState,
       log: persister,
       applied: this.store.applied.index,
@@ -77,12 +80,16 @@ class Bench {
     });
     const { clock, raft, store } = this;
     this.driver = new Driver(
-      { clock, raft, persister, machine, store, tickMs: 10 },
+      { clock, raft, persister, machine, store, compaction: this.#compaction(persister), tickMs: 10 },
       {
         send: (message) => this.sent.push(message) > 0,
         applied: (id: EntryId, result: Result) => this.events.push(`applied ${id.index} ${result.status}`),
         readable: (context) => this.events.push(`readable ${context}`),
         lostLeadership: () => this.events.push("lost"),
+        configured: () => {},
+        configurationApplied: () => {},
+        reached: () => {},
+        snapshotOffered: () => {},
         turnBegins: () => {},
         messagesSent: () => {},
         turnEnds: () => this.events.push("turn"),
@@ -91,6 +98,11 @@ class Bench {
         },
       },
     );
+  }
+
+  #compaction(persister: Persister): LogCompaction {
+    const { store } = this;
+    return new LogCompaction({ persister, store, tailEntries: 0, tailBytes: 0, heldIndex: () => Infinity });
   }
 
   /** Lets time pass; the disk ends its writes unless `hung`. */
@@ -243,7 +255,7 @@ function withUnreadableRead(): Bench {
     index: 2,
     hint: { index: 2, term: bench.raft.term },
   });
-  expect(bench.raft.commit).toBe(2);
+  expect(bench.raft.getState().commit).toBe(2);
   expect(bench.driver.readIndex(77)).toBe(true);
   for (let round = 0; round < 5; round++) {
     bench.run(20, true);
@@ -290,7 +302,7 @@ test("applying takes a few milliseconds of a turn, and goes on in the next", () 
   first.run(700);
   for (let at = 0; at < 64; at++) first.driver.start(put(`k${at}`, 64 * 1024));
   first.run(20);
-  expect(first.raft.commit).toBe(65);
+  expect(first.raft.getState().commit).toBe(65);
   first.driver.stop();
 
   // It starts again with all of it to apply.
@@ -369,7 +381,7 @@ test("entries are applied ever slower while the store's worker does not come alo
   expect(pressed.slice(-200)).toEqual(new Array(200).fill(0));
   expect(bench.store.pressure).toBe(1);
   expect(events.length).toBeLessThan(count);
-  expect(bench.raft.commit).toBe(count + 1);
+  expect(bench.raft.getState().commit).toBe(count + 1);
 
   // It leads all the while: its ticks and heartbeats need nothing of the store.
   expect(bench.raft.isLeader && bench.raft.term === term).toBe(true);

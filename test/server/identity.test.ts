@@ -3,6 +3,7 @@ import { toHex } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { aloneIdentity, type Identity, readIdentity, writeIdentity } from "../../src/server/identity.ts";
+import { membersOf } from "../../src/server/members.ts";
 import { MemoryDisk, PowerCut } from "../leveldb/memory-disk.ts";
 
 const nodeId = "1122334455667788" as NodeId;
@@ -11,10 +12,13 @@ const formed: Identity = {
   place: 1,
   nodeId,
   clusterId: "00000000000000c1",
-  members: [
-    { nodeId: "0000000000000001" as NodeId, address: "a:1" },
-    { nodeId, address: "b:2" },
-  ],
+  members: membersOf(
+    [
+      { nodeId: "0000000000000001" as NodeId, address: "a:1", role: "voter" },
+      { nodeId, address: "b:2", role: "voter" },
+    ],
+    [],
+  ),
 };
 
 function diskWith(identity: Identity): MemoryDisk {
@@ -39,10 +43,10 @@ test("an identity looks as its grammar says, and is read back", () => {
   const disk = diskWith(aloneIdentity(2, nodeId));
   const bytes = disk.read("data/identity")!;
   expect(toHex(bytes.subarray(0, -4))).toBe(
-    `4b564944${"01"}${"01"}${"02"}1122334455667788${"00".repeat(8)}0100`,
+    `4b564944${"02"}${"01"}${"02"}1122334455667788${"00".repeat(8)}020000`,
   );
   expect(readIdentity(disk, "data")).toEqual(aloneIdentity(2, nodeId));
-  for (const state of ["alone", "forming", "formed"] as const)
+  for (const state of ["alone", "forming", "formed", "joined"] as const)
     expect(readIdentity(diskWith({ ...formed, state }), "data")).toEqual({ ...formed, state });
   expect(readIdentity(new MemoryDisk(), "data")).toBeUndefined();
 });
@@ -71,7 +75,7 @@ test("an identity of a newer format is refused as such", () => {
   disk.damage("data/identity", bytes);
   expect(failure(disk)).toMatchObject({
     code: "FORMAT",
-    message: 'Cannot use "data": its identity has format 9, this build knows 1; use a newer build',
+    message: 'Cannot use "data": its identity has format 9, this build knows 2; use a newer build',
   });
 });
 

@@ -1,97 +1,81 @@
 import { expect, test } from "bun:test";
-import { Prng } from "../../src/env/prng.ts";
-import type { Heartbeat, NodeId } from "../../src/raft/types.ts";
-import type { Frame } from "../../src/rpc/frame.ts";
-import { Listener } from "../../src/rpc/listener.ts";
-import { methodName } from "../../src/rpc/method.ts";
-import { Peers } from "../../src/server/peers.ts";
-import { ManualClock, MemoryNet } from "../rpc/memory-net.ts";
-
-const own = "000000000000000a" as NodeId;
-const peer = "000000000000000b" as NodeId;
-const clusterId = "00000000000000c1";
-const heartbeat: Heartbeat = { kind: "heartbeat", from: own, to: peer, term: 1, commit: 0, context: 1 };
-
-class Scene {
-  readonly clock = new ManualClock();
-  readonly net = new MemoryNet(this.clock, new Prng(1), 1 << 16);
-  readonly lines: string[] = [];
-  readonly arrived: string[] = [];
-  nodeId = peer as string;
-  listener: Listener<unknown> | undefined;
-  readonly peers = new Peers({
-    env: this,
-    clusterId,
-    nodeId: own,
-    chance: new Prng(2),
-    peers: [{ nodeId: peer, address: { host: "sim", port: 7001 } }],
-    log: (line) => this.lines.push(line),
-  });
-
-  listen(): void {
-    this.listener = new Listener(
-      this,
-      { host: "sim", port: 7001, roles: ["peer"] },
-      {
-        greet: () => ({ clusterId, nodeId: this.nodeId, keyBytesMax: 0, valueBytesMax: 0, leader: "" }),
-        frame: (connection, frame: Frame) =>
-          this.arrived.push(`${connection.hello!.purpose} ${methodName(frame.method)}`),
-        closed: () => {},
-        log: () => {},
-      },
-    );
-  }
-
-  send(): boolean {
-    const isSent = this.peers.send(heartbeat);
-    this.peers.flush();
-    this.clock.run(20);
-    return isSent;
-  }
-}
+import type { NodeId } from "../../src/raft/types.ts";
+import { heartbeatTo, own, PeerWorld, peer } from "./peer-world.ts";
 
 test("messages go to the node they are for, each kind on its lane, and nowhere before it has answered", () => {
-  const scene = new Scene();
-  expect(scene.send()).toBe(false);
-  scene.listen();
-  scene.clock.run(2000);
-  expect(scene.send()).toBe(true);
+  const world = new PeerWorld();
+  expect(world.send()).toBe(false);
+  const process = world.start();
+  world.clock.run(2000);
+  expect(world.send()).toBe(true);
   const entries = { kind: "append-entries", prev: { term: 0, index: 0 }, entries: [] } as const;
-  expect(scene.peers.send({ ...heartbeat, ...entries })).toBe(true);
-  scene.peers.flush();
-  scene.clock.run(20);
-  expect(scene.arrived).toEqual(["control Raft.Heartbeat", "bulk Raft.AppendEntries"]);
-  expect(scene.lines.at(-1)).toBe("connected to sim:7001");
+  expect(world.peers.send({ ...heartbeatTo(peer), ...entries })).toBe(true);
+  world.peers.flush();
+  world.clock.run(20);
+  expect(process.arrived).toEqual(["control Raft.Heartbeat", "bulk Raft.AppendEntries"]);
+  expect(world.lines.at(-1)).toBe("connected to sim:7001");
 });
 
 test("another node at a peer's address gets none of its messages, is told of once, and the right one is found later", () => {
-  const scene = new Scene();
-  scene.nodeId = "00000000000000ff";
-  scene.listen();
+  const world = new PeerWorld();
+  const process = world.start("00000000000000ff");
   for (let round = 0; round < 20; round++) {
-    expect(scene.send()).toBe(false);
-    scene.clock.run(300);
+    expect(world.send()).toBe(false);
+    world.clock.run(300);
   }
-  expect(scene.arrived).toEqual([]);
-  const told = scene.lines.filter((line) => line.includes("node 00000000000000ff answers there"));
+  expect(process.arrived).toEqual([]);
+  const told = world.lines.filter((line) => line.includes("node 00000000000000ff answers there"));
   expect(told.length).toBeGreaterThan(0);
   expect(told[0]).toBe(`Cannot use sim:7001: node 00000000000000ff answers there, ${peer} was expected`);
-  expect(scene.lines.length).toBeLessThan(8);
-  scene.nodeId = peer;
-  scene.clock.run(3000);
-  expect(scene.send()).toBe(true);
-  expect(scene.arrived).toEqual(["control Raft.Heartbeat"]);
+  expect(world.lines.length).toBeLessThan(8);
+  process.nodeId = peer;
+  world.clock.run(3000);
+  expect(world.send()).toBe(true);
+  expect(process.arrived).toEqual(["control Raft.Heartbeat"]);
+  expect(world.told).toEqual([]);
 });
 
 test("a message for a node that is no peer is not sent, and closing leaves nothing running", () => {
-  const scene = new Scene();
-  scene.listen();
-  scene.clock.run(1000);
-  expect(scene.peers.send({ ...heartbeat, to: "00000000000000dd" as NodeId })).toBe(false);
-  void scene.peers.close();
-  scene.clock.run(10_000);
-  expect(scene.peers.send(heartbeat)).toBe(false);
-  void scene.listener!.close();
-  scene.clock.run(10_000);
-  expect(scene.clock.pendingCount).toBe(0);
+  const world = new PeerWorld();
+  const process = world.connected();
+  expect(world.peers.send(heartbeatTo("00000000000000dd" as NodeId))).toBe(false);
+  void world.peers.close();
+  world.clock.run(10_000);
+  expect(world.peers.send(heartbeatTo(peer))).toBe(false);
+  world.peers.update([{ nodeId: peer, address: "sim:7001" }]);
+  void process.listener.close();
+  world.clock.run(10_000);
+  expect(world.clock.pendingCount).toBe(0);
+  expect(world.told).toEqual([]);
+});
+
+test("a node that was removed is told so at each dial, and goes on dialling with a back-off", () => {
+  const world = new PeerWorld();
+  const process = world.start();
+  process.refusal = { code: "removed", text: "Node 000000000000000a was removed from the cluster" };
+  world.clock.run(10_000);
+  expect(new Set(world.told)).toEqual(
+    new Set(["removed: sim:7001 refused the connection: Node 000000000000000a was removed from the cluster"]),
+  );
+  expect(world.told.length).toBeWithin(20, 60); // Two connections, a dial in 500 to 1000 ms.
+  expect(world.lines).toHaveLength(1);
+});
+
+test("what another cluster says of removed nodes is not about this one", () => {
+  const world = new PeerWorld();
+  const process = world.start();
+  process.clusterId = "00000000000000c2";
+  process.refusal = { code: "removed", text: "Node 000000000000000a was removed from the cluster" };
+  world.clock.run(10_000);
+  expect(world.told).toEqual([]);
+});
+
+test("a node that is removed while it is connected is told so after its connections are closed", () => {
+  const world = new PeerWorld();
+  const process = world.connected();
+  process.refusal = { code: "removed", text: "You were removed" };
+  process.listener.closeWhere((connection) => connection.hello!.nodeId === own, "a test");
+  world.clock.run(30);
+  expect(world.told[0]).toBe("removed: sim:7001 refused the connection: You were removed");
+  expect(world.told.some((text) => text.startsWith("gone"))).toBe(false);
 });

@@ -12,7 +12,7 @@ import {
   type FormReply,
   type FormRequest,
 } from "../../src/server/formation-messages.ts";
-import { decodeMembers, encodeMembers, type Member } from "../../src/server/members.ts";
+import { decodeMembers, encodeMembers, type Member, membersOf } from "../../src/server/members.ts";
 import { decodeMessage, encodeMessage, laneOf, methodOf } from "../../src/server/raft-messages.ts";
 import { eachSeed } from "../leveldb/seed.ts";
 
@@ -20,7 +20,12 @@ const [from, to] = ["0000000000000001" as NodeId, "0000000000000002" as NodeId];
 const envelope = { from, to, term: 3 };
 
 const examples: [Message, string][] = [
-  [{ ...envelope, kind: "request-vote", preVote: true, last: { term: 2, index: 300 } }, "030102ac02"],
+  [
+    { ...envelope, kind: "request-vote", preVote: true, isTransfer: false, last: { term: 2, index: 300 } },
+    "03010002ac02",
+  ],
+  [{ ...envelope, kind: "install-snapshot", start: { term: 2, index: 300 } }, "0302ac02"],
+  [{ ...envelope, kind: "timeout-now" }, "03"],
   [{ ...envelope, kind: "request-vote-reply", preVote: false, granted: true }, "030001"],
   [{ ...envelope, kind: "heartbeat", commit: 200, context: 1 }, "03c80101"],
   [{ ...envelope, kind: "heartbeat-reply", context: 128 }, "038001"],
@@ -152,16 +157,19 @@ function randomBytes(prng: Prng, most: number): Bytes {
 
 // ---- formation ----
 
-const members: Member[] = [
-  { nodeId: "1122334455667788" as NodeId, address: "127.0.0.1:5001" },
-  { nodeId: "0000000000000002" as NodeId, address: "[::1]:5002" },
+const list: Member[] = [
+  { nodeId: "1122334455667788" as NodeId, address: "127.0.0.1:5001", role: "voter" },
+  { nodeId: "0000000000000002" as NodeId, address: "[::1]:5002", role: "incoming" },
+  { nodeId: "0000000000000003" as NodeId, address: "[::1]:5003", role: "outgoing" },
+  { nodeId: "0000000000000004" as NodeId, address: "[::1]:5004", role: "learner" },
 ];
+const members = membersOf(list, ["0000000000000005" as NodeId]);
 
 test("the members look as their grammar says", () => {
-  const one = encodeMembers(members.slice(0, 1));
-  expect(toHex(one)).toBe(`0101${"1122334455667788"}0e${toHex(toUtf8("127.0.0.1:5001"))}`);
+  const one = encodeMembers(membersOf(list.slice(0, 1), []));
+  expect(toHex(one)).toBe(`0201${"1122334455667788"}0e${toHex(toUtf8("127.0.0.1:5001"))}0000`);
   expect(decodeMembers(encodeMembers(members))).toEqual(members);
-  expect(() => decodeMembers(new Uint8Array([2, 0]))).toThrow("version 2, 1 is known");
+  expect(() => decodeMembers(new Uint8Array([1, 0]))).toThrow("version 1, 2 is known");
 });
 
 test("what servers ask each other before they are a cluster is read back, and anything else is a DecodeError", () => {

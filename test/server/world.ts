@@ -3,7 +3,7 @@ import { KVClient } from "../../src/client/kv-client.ts";
 import { defaultLimits, defaultTimings, type Limits, type ServerConfig } from "../../src/config/config.ts";
 import type { Clock, Timer } from "../../src/env/clock.ts";
 import type { Env } from "../../src/env/env.ts";
-import type { Acceptor, Net, Socket, SocketHandler } from "../../src/env/net.ts";
+import type { Acceptor, ConnectFailure, Net, Socket, SocketHandler } from "../../src/env/net.ts";
 import { Prng } from "../../src/env/prng.ts";
 import type { Address } from "../../src/lib/address.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
@@ -65,7 +65,7 @@ class ProcessNet implements Net {
     host: string,
     port: number,
     opened: (socket: Socket) => SocketHandler,
-    failed: (reason: string) => void,
+    failed: (reason: string, kind: ConnectFailure) => void,
   ): { cancel(): void } {
     return this.#net.connect(
       host,
@@ -75,8 +75,8 @@ class ProcessNet implements Net {
         socket.terminate();
         return this.#watch(socket, undefined);
       },
-      (reason) => {
-        if (this.#isAlive) failed(reason);
+      (reason, kind) => {
+        if (this.#isAlive) failed(reason, kind);
       },
     );
   }
@@ -116,7 +116,7 @@ export class Machine {
   /** How the last process ended by itself; undefined while it runs. */
   failure: KvraftError | undefined;
   lines: string[] = [];
-  #isAlive = false;
+  #kill = () => {};
 
   constructor(world: World, place: number) {
     this.world = world;
@@ -139,10 +139,21 @@ export class Machine {
     };
   }
 
-  start(config: Partial<ServerConfig> = {}): KVServer {
+  /** Starts as a new server does that asks a cluster to let it in: its own file lists it alone. */
+  join(via: Machine): KVServer {
+    return this.start({ me: 0, servers: [this.address] }, via.address);
+  }
+
+  get address(): Address {
+    return { host: "sim", port: 7001 + this.place };
+  }
+
+  start(config: Partial<ServerConfig> = {}, join?: Address): KVServer {
     let isAlive = true;
-    this.#isAlive = true;
-    const clock = new ProcessClock(this.world.clock, () => isAlive && this.#isAlive);
+    this.#kill = () => {
+      isAlive = false;
+    };
+    const clock = new ProcessClock(this.world.clock, () => isAlive);
     clock.skewMs = this.skewMs;
     const net = new ProcessNet(this.world.net);
     const { disk } = this;
@@ -158,7 +169,8 @@ export class Machine {
     this.lines = [];
     this.failure = undefined;
     const log = (_: string, line: string) => void this.lines.push(line);
-    const server = KVServer.start({ ...this.config, ...config }, { env, log });
+    const options = join === undefined ? { env, log } : { env, log, join };
+    const server = KVServer.start({ ...this.config, ...config }, options);
     this.server = server;
     this.clock = clock;
     this.#net = net;
@@ -182,7 +194,7 @@ export class Machine {
 
   /** Ends the process as a power cut does. */
   crash(fate: Fate = "lost"): void {
-    this.#isAlive = false;
+    this.#kill();
     this.#net?.die();
     this.server = undefined;
     this.disk = this.disk.crash(fate, this.world.prng);
@@ -196,16 +208,26 @@ export class World {
   readonly prng: Prng;
   readonly machines: Machine[];
   readonly limits: Partial<Limits>;
+  /** The machines that form the cluster; later ones join it. */
+  readonly #count: number;
 
   constructor(count: number, seed = 1, limits: Partial<Limits> = {}) {
     this.prng = new Prng(seed);
     this.net = new MemoryNet(this.clock, this.prng.fork(), 1 << 16);
     this.limits = limits;
+    this.#count = count;
     this.machines = Array.from({ length: count }, (_, place) => new Machine(this, place));
   }
 
   get addresses(): Address[] {
-    return this.machines.map(({ place }) => ({ host: "sim", port: 7001 + place }));
+    return this.machines.slice(0, this.#count).map(({ address }) => address);
+  }
+
+  /** One more machine, with an empty disk. */
+  add(): Machine {
+    const machine = new Machine(this, this.machines.length);
+    this.machines.push(machine);
+    return machine;
   }
 
   get leader(): Machine | undefined {

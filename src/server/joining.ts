@@ -1,0 +1,125 @@
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Net } from "../env/net.ts";
+import { statusOf } from "../kv/status.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { ByteReader, DecodeError } from "../lib/codec.ts";
+import { KvraftError } from "../lib/error.ts";
+import type { NodeId } from "../raft/types.ts";
+import { ClientEnd } from "../rpc/client-end.ts";
+import { makeHello, noId } from "../rpc/hello.ts";
+import { encodeJoin } from "../rpc/member-requests.ts";
+import { method } from "../rpc/method.ts";
+import { decodeAnswerHead, decodeRefusal } from "../rpc/reply.ts";
+import { encodeRequestHead } from "../rpc/request.ts";
+
+export interface JoiningOptions {
+  readonly env: { readonly clock: Clock; readonly net: Net };
+  /** A server of the cluster, any one. */
+  readonly via: Address;
+  readonly nodeId: NodeId;
+  /** Where the others will find this node. */
+  readonly address: Address;
+  readonly log: (line: string) => void;
+}
+
+/** Between two tries, in ms: a person starts the cluster and the new server in any order. */
+const askEveryMs = 500;
+/** A change of the members takes two rounds of the cluster and needs a majority; an answer is not waited for longer. */
+const askTimeoutMs = 5_000;
+
+/**
+ * A new server asks the cluster to be let in, as a learner: it is sent the data and decides nothing, until a person says
+ * so. Asked again and again until the leader has answered, because the answer may get lost; being let in twice changes
+ * nothing.
+ */
+export class Joining {
+  readonly #options: JoiningOptions;
+  readonly #done = Promise.withResolvers<string>();
+  #end: ClientEnd;
+  #timer: Timer | undefined;
+  #isOver = false;
+  #told = "";
+
+  constructor(options: JoiningOptions) {
+    this.#options = options;
+    this.#end = this.#endAt(options.via);
+  }
+
+  /** Resolves with the id of the cluster; rejects with a KvraftError when it does not want this node. */
+  run(): Promise<string> {
+    void this.#ask();
+    return this.#done.promise;
+  }
+
+  /** Gives up, without a result. */
+  stop(): void {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    void this.#end.close();
+  }
+
+  async #ask(): Promise<void> {
+    const { nodeId, address } = this.#options;
+    const request = { nodeId, address: formatAddress(address) };
+    const result = await this.#end.call(
+      method.join,
+      (body) => {
+        encodeRequestHead(body, askTimeoutMs);
+        encodeJoin(body, request);
+      },
+      askTimeoutMs,
+    );
+    if (this.#isOver) return;
+    try {
+      if (result.ok) this.#answered(new ByteReader(result.body));
+      else this.#failed(result.text);
+    } catch (error) {
+      if (error instanceof DecodeError) this.#tell(`the answer cannot be read: ${error.message}`);
+      else {
+        this.stop();
+        this.#done.reject(error);
+      }
+    }
+    if (!this.#isOver) this.#timer = this.#options.env.clock.after(askEveryMs, () => void this.#ask());
+  }
+
+  /** Whom it was sent to may be gone for good: the server that was named at first knows who leads now. */
+  #failed(text: string): void {
+    this.#tell(text);
+    this.#follow(undefined);
+  }
+
+  #answered(reader: ByteReader): void {
+    const status = statusOf(reader.u8());
+    if (status === "OK") {
+      decodeAnswerHead(reader);
+      const clusterId = reader.id();
+      this.stop();
+      this.#done.resolve(clusterId);
+      return;
+    }
+    const { leader, retryable, text } = decodeRefusal(reader);
+    if (!retryable) throw new KvraftError("IDENTITY", `Cannot join the cluster: ${text}`);
+    this.#tell(text);
+    this.#follow(parseAddress(leader));
+  }
+
+  /** Only the leader can let anybody in; who knows none is asked again, and so is the server that was named at first. */
+  #follow(leader: Address | undefined): void {
+    const next = leader ?? this.#options.via;
+    if (formatAddress(next) === formatAddress(this.#end.address)) return;
+    void this.#end.close();
+    this.#end = this.#endAt(next);
+  }
+
+  #endAt(address: Address): ClientEnd {
+    const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+    return new ClientEnd(this.#options.env, address, hello);
+  }
+
+  #tell(line: string): void {
+    if (line === this.#told) return;
+    this.#told = line;
+    this.#options.log(`waiting to be let in by ${formatAddress(this.#end.address)}: ${line}`);
+  }
+}

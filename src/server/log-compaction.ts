@@ -1,0 +1,35 @@
+import type { LevelDB } from "../leveldb/level-db.ts";
+import type { Index } from "../raft/types.ts";
+import type { Persister } from "../raftlog/persister.ts";
+
+export interface LogCompactionOptions {
+  readonly persister: Persister;
+  readonly store: LevelDB;
+  /** What stays for followers that are a little behind, although the store has it: as Persister.compact takes them. */
+  readonly tailEntries: number;
+  readonly tailBytes: number;
+  /** What must stay for somebody who fetches the state up to this index; Infinity when nobody does. */
+  readonly heldIndex: () => Index;
+}
+
+/** The log is looked at once in so many ticks; while there is more to drop, a file goes each tick. */
+const lookEveryTicks = 20;
+
+/** Drops the front of the log as the store makes it superfluous: the store is the snapshot. */
+export class LogCompaction {
+  readonly #options: LogCompactionOptions;
+  #ticks = 0;
+
+  constructor(options: LogCompactionOptions) {
+    this.#options = options;
+  }
+
+  tick(): void {
+    if (++this.#ticks < lookEveryTicks) return;
+    const { persister, store, tailEntries, tailBytes, heldIndex } = this.#options;
+    // No further than MANIFEST says: what is applied and not yet durable in the store is in the log only.
+    const upTo = Math.min(store.applied.index, heldIndex());
+    const isMore = persister.compact({ upTo, tailEntries, tailBytes });
+    this.#ticks = isMore ? lookEveryTicks : 0;
+  }
+}

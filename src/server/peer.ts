@@ -1,0 +1,152 @@
+import type { Clock } from "../env/clock.ts";
+import type { Net } from "../env/net.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { assert } from "../lib/assert.ts";
+import type { ByteWriter } from "../lib/codec.ts";
+import type { Chance, Message, NodeId } from "../raft/types.ts";
+import { ClientEnd, type DialFailure } from "../rpc/client-end.ts";
+import type { Frame } from "../rpc/frame.ts";
+import { type HelloReply, makeHello } from "../rpc/hello.ts";
+import type { CallResult } from "../rpc/pending-calls.ts";
+import { LossVerdict } from "./loss-verdict.ts";
+import { encodeMessage, type Lane, laneOf, methodOf } from "./raft-messages.ts";
+
+export interface PeerOptions {
+  readonly env: { readonly clock: Clock; readonly net: Net };
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  /** `host:port` where this node is found: who does not know it yet can dial it back. */
+  readonly address?: string;
+  readonly chance: Chance;
+  readonly log: (line: string) => void;
+  /**
+   * The process of a peer that was connected has ended: its machine says that nothing listens there any more, or another
+   * process or another node answers. Told at most once for each connection that is lost, and soon after it or never: not
+   * of a connection that was merely reset, and not of a machine that does not answer, since a network that is cut looks
+   * the same. Never told from inside a call to the peers.
+   */
+  /** A message that the peer sent back on a connection which this node has dialled. Throws DecodeError. */
+  readonly message?: (from: NodeId, frame: Frame) => void;
+  readonly gone?: (nodeId: NodeId) => void;
+  /**
+   * A peer has answered that this node was removed from the cluster. Told at each dial that is answered so; dials go on.
+   * Never told from inside a call to the peers.
+   */
+  readonly removed?: (text: string) => void;
+}
+
+/**
+ * The two connections to one peer at one address. A peer that moves is another `Peer`, so that nothing that was meant
+ * for one address, or answered from there, is taken for the other's.
+ */
+export class Peer {
+  /** As it was given. */
+  readonly address: string;
+  readonly #nodeId: NodeId;
+  readonly #name: string;
+  readonly #options: PeerOptions;
+  readonly #ends: Record<Lane, ClientEnd>;
+  /** The lanes on which the expected node has answered: another one must not get its messages. */
+  readonly #isVerified: Record<Lane, boolean> = { control: false, bulk: false };
+  readonly #verdict: LossVerdict;
+  /** The last thing told of this peer: redials that fail in the same way are no news. */
+  #told = "";
+
+  constructor(options: PeerOptions, nodeId: NodeId, address: string) {
+    this.address = address;
+    const parsed = parseAddress(address);
+    assert(parsed !== undefined, "the address of a member can be parsed");
+    this.#nodeId = nodeId;
+    this.#name = formatAddress(parsed);
+    this.#options = options;
+    this.#verdict = new LossVerdict(options.env.clock, nodeId);
+    this.#ends = { control: this.#dial("control", parsed), bulk: this.#dial("bulk", parsed) };
+  }
+
+  send(message: Message): boolean {
+    const lane = laneOf(message);
+    if (!this.#isVerified[lane]) return false;
+    const body = this.#ends[lane].beginMessage(methodOf[message.kind]);
+    if (body === undefined) return false;
+    encodeMessage(body, message);
+    this.#ends[lane].endMessage();
+    return true;
+  }
+
+  tell(method: number, write: (body: ByteWriter) => void): void {
+    if (this.#isVerified.control) this.#ends.control.send(method, write);
+  }
+
+  call(method: number, write: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
+    if (this.#isVerified.bulk) return this.#ends.bulk.call(method, write, timeoutMs);
+    // The end would keep it for whoever answers the next dial.
+    const text = `Cannot call ${this.#name}: node ${this.#nodeId} is not connected`;
+    return Promise.resolve({ ok: false, reason: "unreachable", wasSent: false, text });
+  }
+
+  flush(): void {
+    this.#ends.control.flush();
+    this.#ends.bulk.flush();
+  }
+
+  /** Sends what is queued and resolves when both connections are gone; nothing is told of the peer any more. */
+  async close(): Promise<void> {
+    this.#isVerified.control = false;
+    this.#isVerified.bulk = false;
+    await Promise.all([this.#ends.control.close(), this.#ends.bulk.close()]);
+  }
+
+  #dial(lane: Lane, address: Address): ClientEnd {
+    const { env, chance, clusterId, nodeId, address: own } = this.#options;
+    const hello = makeHello({ clusterId, nodeId, role: "peer", purpose: lane, ...(own && { address: own }) });
+    return new ClientEnd(env, address, hello, {
+      keepConnected: { chance },
+      onFrame: (frame) => {
+        if (this.#isVerified[lane]) this.#options.message?.(this.#nodeId, frame);
+      },
+      onConnected: (reply) => this.#connected(lane, reply),
+      onLost: (text) => this.#lost(lane, text),
+      onDialFailed: (failure) => this.#failed(lane, failure),
+    });
+  }
+
+  #connected(lane: Lane, reply: HelloReply): void {
+    const isGone = lane === "control" && this.#verdict.isGone({ kind: "answer", reply });
+    if (reply.nodeId === this.#nodeId) {
+      if (lane === "control") this.#verdict.connected(reply);
+      this.#isVerified[lane] = true;
+      if (this.#isVerified.control && this.#isVerified.bulk) this.#tell(`connected to ${this.#name}`);
+    } else {
+      this.#tell(
+        `Cannot use ${this.#name}: node ${reply.nodeId} answers there, ${this.#nodeId} was expected`,
+      );
+      this.#ends[lane].disconnect("another node answers there");
+    }
+    if (isGone) this.#options.gone?.(this.#nodeId);
+  }
+
+  #lost(lane: Lane, text: string): void {
+    // Of one that was hung up on because another node answers there, that was told already.
+    if (!this.#isVerified[lane]) return;
+    this.#isVerified[lane] = false;
+    // Both connections end with the process; one of them is enough to tell.
+    if (lane === "control") this.#verdict.lost();
+    this.#tell(text);
+  }
+
+  #failed(lane: Lane, failure: DialFailure): void {
+    const isGone = lane === "control" && this.#verdict.isGone(failure);
+    const { reply } = failure;
+    this.#tell(failure.text);
+    if (isGone) this.#options.gone?.(this.#nodeId);
+    // What another cluster says is not about this one.
+    if (reply?.code === "removed" && reply.clusterId === this.#options.clusterId)
+      this.#options.removed?.(failure.text);
+  }
+
+  #tell(line: string): void {
+    if (line === this.#told) return;
+    this.#told = line;
+    this.#options.log(line);
+  }
+}

@@ -1,0 +1,221 @@
+import { expect, test } from "bun:test";
+import type { KVClient } from "../../src/client/kv-client.ts";
+import { readIdentity } from "../../src/server/identity.ts";
+import { type Machine, World } from "./world.ts";
+
+function idOf(machine: Machine): string {
+  return readIdentity(machine.disk, "data")!.nodeId;
+}
+
+async function started(count: number, limits = {}): Promise<World> {
+  const world = new World(count, 1, limits);
+  world.start();
+  await world.until(() => world.leader !== undefined, "a leader");
+  return world;
+}
+
+/** A new server that has been let in, and has caught up. */
+async function joined(world: World): Promise<Machine> {
+  const machine = world.add();
+  machine.join(world.machines.find((each) => each.isRunning)!);
+  const client = world.client();
+  await world.wait(caughtUp(world, client, machine));
+  await world.wait(client.close());
+  return machine;
+}
+
+async function caughtUp(world: World, client: KVClient, machine: Machine): Promise<void> {
+  for (;;) {
+    const { members } = await client.members();
+    const member = members.find(({ nodeId }) => nodeId === idOf(machine));
+    if (member?.lag !== undefined && member.lag < 10 && member.match! > 0) return;
+    await new Promise<void>((resolve) => world.clock.after(20, resolve));
+  }
+}
+
+async function rolesOf(world: World, client: KVClient): Promise<Record<string, string>> {
+  const { members } = await world.wait(client.members());
+  return Object.fromEntries(members.map(({ address, role }) => [address, role]));
+}
+
+test("a new server joins as a learner, gets the data, becomes a voter, and can lead", async () => {
+  const world = await started(1);
+  const client = world.client();
+  await world.wait(client.put("a", "1"));
+  const machine = await joined(world);
+  expect(await rolesOf(world, client)).toEqual({ "sim:7001": "voter", "sim:7002": "learner" });
+  await world.wait(client.changeMembers({ promote: [idOf(machine)] }));
+  expect(await rolesOf(world, client)).toEqual({ "sim:7001": "voter", "sim:7002": "voter" });
+  await world.wait(client.transferLeadership(idOf(machine)));
+  await world.until(() => world.leader === machine, "the new one leads");
+  expect(await world.wait(client.get("a"))).toBe("1");
+  await world.wait(client.changeMembers({ remove: [idOf(world.machines[0]!)] }));
+  await world.until(() => world.machines[0]!.failure !== undefined, "the removed one stops");
+  expect(world.machines[0]!.failure!.message).toContain("was removed from the cluster");
+  await world.wait(client.put("b", "2"));
+  expect(await world.wait(client.get("b"))).toBe("2");
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("all three machines are replaced at once, under load, and no write is lost or done twice", async () => {
+  const world = await started(3);
+  const client = world.client(20_000);
+  let puts = 0;
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) await client.put("counter", `${++puts}`);
+  })();
+  const old = [...world.machines];
+  const fresh = [await joined(world), await joined(world), await joined(world)];
+  await world.wait(client.changeMembers({ promote: fresh.map(idOf), remove: old.map(idOf) }));
+  await world.until(() => old.every((machine) => machine.failure !== undefined), "the old ones have stopped");
+  await world.run(500);
+  isOver = true;
+  await world.wait(load);
+  expect(await rolesOf(world, client)).toEqual({
+    "sim:7004": "voter",
+    "sim:7005": "voter",
+    "sim:7006": "voter",
+  });
+  const record = await world.wait(client.getRecord("counter"));
+  expect(record!.count).toBe(puts);
+  expect(new TextDecoder().decode(record!.value)).toBe(`${puts}`);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a removed server that slept through its removal is told, and disturbs nobody", async () => {
+  const world = await started(3);
+  const client = world.client();
+  const gone = world.machines.find((machine) => machine !== world.leader)!;
+  gone.crash("kept");
+  await world.wait(client.changeMembers({ remove: [idOf(gone)] }));
+  const { leader } = world;
+  gone.start();
+  await world.until(() => gone.failure !== undefined, "the removed one stops");
+  expect(gone.failure!.message).toContain("was removed from the cluster");
+  expect(world.leader).toBe(leader!);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("what cannot be changed is refused, and nothing changes", async () => {
+  const world = await started(3);
+  const client = world.client();
+  const [one, two, three] = world.machines.map(idOf) as [string, string, string];
+  const refusal = async (change: { promote?: string[]; remove?: string[] }) =>
+    world.wait(
+      client.changeMembers(change).then(
+        () => "done",
+        (error: Error) => error.message,
+      ),
+    );
+  expect(await refusal({ remove: [one, two, three] })).toContain("Nobody would be left");
+  expect(await refusal({ promote: ["00000000000000ff"] })).toContain("is no member");
+  expect(await refusal({ remove: ["00000000000000ff"] })).toBe("done");
+  world.machines.find((machine) => machine !== world.leader)!.crash("kept");
+  await world.run(1000);
+  const alive = world.machines.filter((machine) => machine.isRunning);
+  const other = alive.find((machine) => machine !== world.leader)!;
+  expect(await refusal({ remove: [idOf(other)] })).toContain("can be reached");
+  expect(await rolesOf(world, client)).toEqual({
+    "sim:7001": "voter",
+    "sim:7002": "voter",
+    "sim:7003": "voter",
+  });
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a leader that is stopped in order hands over first: no write waits for an election", async () => {
+  const world = await started(3);
+  const client = world.client();
+  await world.wait(client.put("a", "0"));
+  const old = world.leader!;
+  let longestMs = 0;
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) {
+      const beganMs = world.clock.monotonicMs();
+      await client.put("a", "1");
+      longestMs = Math.max(longestMs, world.clock.monotonicMs() - beganMs);
+    }
+  })();
+  await world.run(100);
+  await old.stop();
+  await world.run(1000);
+  isOver = true;
+  await world.wait(load);
+  expect(world.leader).toBeDefined();
+  expect(world.leader).not.toBe(old);
+  expect(longestMs).toBeLessThan(100);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a leader whose process died is followed within some ticks, not an election timeout", async () => {
+  const world = await started(3);
+  const old = world.leader!;
+  await world.run(500);
+  old.crash("kept");
+  let passedMs = 0;
+  await world.until(() => {
+    passedMs++;
+    return world.leader !== undefined && world.leader !== old;
+  }, "another leader");
+  expect(passedMs).toBeLessThan(150);
+  await world.stop();
+});
+
+test("a new server that was sent to a leader which then died asks again where it asked first", async () => {
+  const world = await started(3);
+  const client = world.client();
+  const old = world.leader!;
+  const machine = world.add();
+  machine.join(world.machines.find((each) => each !== old && each !== machine)!);
+  await world.until(
+    () => machine.lines.some((line) => line.includes("The leader is")),
+    "it is told who leads",
+  );
+  old.crash("kept");
+  await world.wait(caughtUp(world, client, machine));
+  await world.wait(client.close());
+  await world.stop();
+});
+
+/** Logs that are dropped as soon as the store has what they hold, which is soon. */
+const short = { memtableBytes: 300, segmentBytes: 1024, logTailEntries: 0, logTailBytes: 0 };
+
+test("a new server is let in by a cluster whose log begins after its first entries", async () => {
+  const world = await started(3, short);
+  const client = world.client();
+  for (let at = 0; at < 60; at++) await world.wait(client.put(`k${at % 7}`, `${at}`));
+  const machine = await joined(world);
+  await world.wait(client.changeMembers({ promote: [idOf(machine)] }));
+  await world.wait(client.transferLeadership(idOf(machine)));
+  await world.until(() => world.leader === machine, "the new one leads");
+  expect(await world.wait(client.get("k3"))).toBe("59");
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a server that slept while all others were replaced, and the log dropped, is brought up by strangers", async () => {
+  const world = await started(3, short);
+  const client = world.client(20_000);
+  const old = [...world.machines];
+  const asleep = old.find((machine) => machine !== world.leader)!;
+  asleep.crash("kept");
+  const fresh = [await joined(world), await joined(world)];
+  const gone = old.filter((machine) => machine !== asleep).map(idOf);
+  await world.wait(client.changeMembers({ promote: fresh.map(idOf), remove: gone }));
+  for (let at = 0; at < 60; at++) await world.wait(client.put(`k${at % 7}`, `${at}`));
+  asleep.start();
+  await world.wait(caughtUp(world, client, asleep));
+  await world.run(1000);
+  await world.wait(client.transferLeadership(idOf(asleep)));
+  await world.until(() => world.leader === asleep, "it leads");
+  expect(await world.wait(client.get("k3"))).toBe("59");
+  await world.wait(client.close());
+  await world.stop();
+});

@@ -1,0 +1,115 @@
+import { expect, test } from "bun:test";
+import type { KVClient } from "../../src/client/kv-client.ts";
+import { type Machine, World } from "./world.ts";
+
+/** Small files, and no tail: the log begins late soon. */
+const limits = {
+  keyBytes: 100,
+  valueBytes: 1000,
+  memtableBytes: 4096,
+  segmentBytes: 8192,
+  logTailEntries: 0,
+  logTailBytes: 0,
+};
+
+async function put(world: World, client: KVClient, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += 10)
+    await world.wait(
+      Promise.all(
+        Array.from({ length: 10 }, (_, place) =>
+          client.put(`key${(at + place) % 50}`, `${at + place}`.padEnd(300, ".")),
+        ),
+      ),
+    );
+}
+
+function firstIndexOf(machine: Machine): number {
+  const names = machine.disk.list("data/log").filter((name) => name.endsWith(".log"));
+  return Math.min(...names.map((name) => Number.parseInt(name, 10)));
+}
+
+async function cluster(): Promise<{ world: World; client: KVClient; behind: Machine }> {
+  const world = new World(3, 1, limits);
+  world.start();
+  await world.until(() => world.leader !== undefined, "a leader");
+  const client = world.client(20_000);
+  await put(world, client, 0, 20);
+  const behind = world.machines.find((machine) => machine !== world.leader)!;
+  behind.crash("kept");
+  await put(world, client, 20, 400);
+  await world.until(() => firstIndexOf(world.leader!) > 100, "the log was dropped");
+  return { world, client, behind };
+}
+
+async function checkAll(world: World, client: KVClient, upTo: number): Promise<void> {
+  for (let key = 0; key < 50; key++) {
+    const last = upTo - 1 - ((upTo - 1 - key) % 50);
+    expect(await world.wait(client.get(`key${key}`))).toBe(`${last}`.padEnd(300, "."));
+  }
+}
+
+test("the log is dropped up to what the store has, and the node starts again from the rest", async () => {
+  const { world, client, behind } = await cluster();
+  for (const machine of world.machines) if (machine !== behind) machine.crash("kept");
+  for (const machine of world.machines) if (machine !== behind) machine.start();
+  await world.until(() => world.leader !== undefined, "a leader again");
+  await checkAll(world, client, 400);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a follower behind the start of all logs gets the state, and can lead with it", async () => {
+  const { world, client, behind } = await cluster();
+  behind.start();
+  await world.until(
+    () => behind.lines.some((line) => line.startsWith("The state after entry")),
+    "a transfer",
+  );
+  await put(world, client, 400, 450);
+  const other = world.machines.find((machine) => machine !== world.leader && machine !== behind)!;
+  other.crash("kept");
+  await put(world, client, 450, 500);
+  const { leader } = world;
+  leader!.crash("kept");
+  other.start();
+  await world.until(() => world.leader !== undefined, "a leader");
+  await checkAll(world, client, 500);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a transfer survives crashes of the receiver at any moment of it", async () => {
+  const { world, client, behind } = await cluster();
+  for (const fate of ["lost", "kept", "lost", "kept"] as const)
+    for (let ms = 1; ms < 60; ms += 7) {
+      behind.start();
+      await world.run(60 + ms);
+      behind.crash(fate);
+    }
+  behind.start();
+  await put(world, client, 400, 450);
+  await world.until(() => firstIndexOf(behind) > 100, "it has got there");
+  const other = world.machines.find((machine) => machine !== world.leader && machine !== behind)!;
+  await world.run(500);
+  other.crash("kept");
+  await put(world, client, 450, 500);
+  await checkAll(world, client, 500);
+  await world.wait(client.close());
+  await world.stop();
+});
+
+test("a transfer whose source has died for good is begun again at another one, as soon as that offers it", async () => {
+  const { world, client, behind } = await cluster();
+  behind.start();
+  await world.until(() => behind.lines.some((line) => line.startsWith("Fetching the state")), "a transfer");
+  world.leader!.crash("kept");
+  await world.until(() => world.leader !== undefined, "another leader");
+  await world.until(
+    () => behind.lines.some((line) => line.startsWith("The state after entry")),
+    "the state is there",
+    3000,
+  );
+  await checkAll(world, client, 400);
+  await world.wait(client.close());
+  await world.stop();
+});
