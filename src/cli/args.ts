@@ -20,45 +20,87 @@ export const globalFlags: readonly Flag[] = [
 /** What a command line asks for. */
 export type Parsed =
   | { readonly kind: "call"; readonly command: Command; readonly call: Call }
-  | { readonly kind: "help"; readonly command: Command | undefined }
+  | { readonly kind: "help"; readonly topic: Command | readonly Command[] | undefined }
   | { readonly kind: "version"; readonly settings: Settings }
   | { readonly kind: "nothing" };
 
 /** Understands a command line, or throws a KvraftError (USAGE) that says what to write instead. */
 export function parseCommandLine(args: readonly string[], commands: readonly Command[]): Parsed {
   const { positionals, given } = tokenize(args, commands);
-  const [name, ...rest] = positionals;
-  const command = name === undefined ? undefined : findCommand(name, commands);
+  const topic = positionals.length === 0 ? undefined : findTopic(positionals, commands);
+  const command = topic === undefined || isGroup(topic) ? undefined : topic;
+  const isHelp = given.some(({ name }) => name === "help");
+  if (topic !== undefined && isGroup(topic) && !isHelp) throw missingWord(positionals, topic);
   const known = [...globalFlags, ...(command?.flags ?? [])];
   for (const flag of given) checkFlag(flag, known, command);
   const values = new Map(given.map(({ name, value }) => [name, value ?? true] as const));
-  if (values.has("help")) return { kind: "help", command };
+  if (values.has("help")) return { kind: "help", topic };
   const settings = settingsOf(values);
   if (values.has("version")) return { kind: "version", settings };
   if (command === undefined) return { kind: "nothing" };
+  const rest = positionals.slice(wordsOf(command, positionals));
   checkCount(command, rest);
   const ownNames = new Set(command.flags.map((flag) => flag.name));
   const flags = new Map([...values].filter(([flagName]) => ownNames.has(flagName)));
   return { kind: "call", command, call: { settings, positionals: rest, flags } };
 }
 
-/** The command of this name or alias, or a KvraftError (USAGE) that suggests one. */
-export function findCommand(name: string, commands: readonly Command[]): Command {
-  const found = commands.find((command) => command.name === name || command.aliases?.includes(name));
+/**
+ * The command that these words begin with, or, for the first word of several commands alone, all of them. Otherwise a
+ * KvraftError (USAGE) that suggests one.
+ */
+export function findTopic(words: readonly string[], commands: readonly Command[]): Command | Command[] {
+  const found = commands.find((command) => wordsOf(command, words) > 0);
   if (found !== undefined) return found;
-  const near = suggest(
-    name,
-    commands.map((command) => command.name),
-  );
+  const [first = "", second] = words;
+  const group = groupOf(first, commands);
+  if (group.length > 0 && second === undefined) return group;
+  const name = group.length > 0 ? `${first} ${second}` : first;
+  const names = group.length > 0 ? group.map((command) => command.name) : firstNames(commands);
+  const near = suggest(name, names);
   const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-  throw usageError(`Unknown command ${JSON.stringify(name)}${hint}`, undefined);
+  throw usageError(`Unknown command ${JSON.stringify(name)}${hint}`, group);
 }
 
-/** A KvraftError (USAGE) with the line that says how to call the command. */
-export function usageError(problem: string, command: Command | undefined): KvraftError {
-  const usage = command === undefined ? "kvraft <command> [arguments]" : usageOf(command);
-  const help = command === undefined ? "kvraft help" : `kvraft help ${command.name}`;
+/** Whether it is what the first word of several commands stands for. */
+export function isGroup(topic: Command | readonly Command[]): topic is readonly Command[] {
+  return Array.isArray(topic);
+}
+
+/** How many words of the line are the command's name; 0 when it is another one. */
+function wordsOf(command: Command, words: readonly string[]): number {
+  const isNamed = (name: string) => name.split(" ").every((word, at) => words[at] === word);
+  const name = [command.name, ...(command.aliases ?? [])].find(isNamed);
+  return name === undefined ? 0 : name.split(" ").length;
+}
+
+/** Commands of two words of which this is the first. */
+function groupOf(first: string, commands: readonly Command[]): Command[] {
+  return commands.filter((command) => command.name.startsWith(`${first} `));
+}
+
+/** The words that can stand first. */
+function firstNames(commands: readonly Command[]): Set<string> {
+  return new Set(commands.map((command) => command.name.split(" ")[0]!));
+}
+
+function missingWord([first]: readonly string[], group: readonly Command[]): KvraftError {
+  const words = group.map((command) => command.name.slice(command.name.indexOf(" ") + 1));
+  return usageError(`${first} needs a second word: ${words.join(", ")}`, group);
+}
+
+/** A KvraftError (USAGE) with the line that says how to call the command, or those of a group. */
+export function usageError(problem: string, topic: Command | readonly Command[] | undefined): KvraftError {
+  const { usage, help } = howToCall(topic);
   return new KvraftError("USAGE", `${problem}\nUsage: ${usage} (${help} says more)`);
+}
+
+function howToCall(topic: Command | readonly Command[] | undefined): { usage: string; help: string } {
+  const isNone = topic === undefined || (isGroup(topic) && topic.length === 0);
+  if (isNone) return { usage: "kvraft <command> [arguments]", help: "kvraft help" };
+  if (!isGroup(topic)) return { usage: usageOf(topic), help: `kvraft help ${topic.name}` };
+  const [first] = topic[0]!.name.split(" ");
+  return { usage: `kvraft ${first} <command> [arguments]`, help: `kvraft help ${first}` };
 }
 
 export function usageOf(command: Command): string {

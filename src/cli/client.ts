@@ -1,4 +1,16 @@
-import type { KVClient } from "../client/kv-client.ts";
+import type { SnapshotSource } from "../backup/save.ts";
+import type { KVClient, SnapshotOptions } from "../client/kv-client.ts";
 
 /** What the commands ask of a client. */
-export type Client = Pick<KVClient, "getBytes" | "getRecord" | "put" | "delete" | "status" | "close">;
+export type Client = Pick<
+  KVClient,
+  | "getBytes"
+  | "getRecord"
+  | "put"
+  | "delete"
+  | "status"
+  | "members"
+  | "changeMembers"
+  | "transferLeadership"
+  | "close"
+> & { snapshot(options?: SnapshotOptions): Promise<SnapshotSource> };

@@ -5,10 +5,19 @@ import { devCommand } from "./dev.ts";
 import { doctorCommand } from "./doctor.ts";
 import { describeError, exitStatus, exitStatusOf } from "./exit-status.ts";
 import { getCommand } from "./get.ts";
-import { commandHelp, generalHelp, makeHelpCommand } from "./help.ts";
+import { generalHelp, helpOn, makeHelpCommand } from "./help.ts";
+import { leaderTransferCommand } from "./leader-transfer.ts";
+import { memberAddCommand } from "./member-add.ts";
+import { memberListCommand } from "./member-list.ts";
+import { memberPromoteCommand } from "./member-promote.ts";
+import { memberRemoveCommand } from "./member-remove.ts";
+import { memberReplaceCommand } from "./member-replace.ts";
 import { putCommand } from "./put.ts";
 import { replCommand } from "./repl.ts";
 import { serverCommand } from "./server.ts";
+import { snapshotInspectCommand } from "./snapshot-inspect.ts";
+import { snapshotRestoreCommand } from "./snapshot-restore.ts";
+import { snapshotSaveCommand } from "./snapshot-save.ts";
 import { statusCommand } from "./status.ts";
 import { printVersion, versionCommand } from "./version.ts";
 
@@ -21,6 +30,15 @@ export const commands: readonly Command[] = [
   putCommand,
   deleteCommand,
   statusCommand,
+  memberListCommand,
+  memberAddCommand,
+  memberPromoteCommand,
+  memberRemoveCommand,
+  memberReplaceCommand,
+  leaderTransferCommand,
+  snapshotSaveCommand,
+  snapshotInspectCommand,
+  snapshotRestoreCommand,
   doctorCommand,
   versionCommand,
   makeHelpCommand(() => commands),
@@ -36,9 +54,7 @@ export async function runCommandLine(context: Context, args: readonly string[]):
       case "version":
         return printVersion(context, parsed.settings.format);
       case "help":
-        context.stdout.write(
-          parsed.command === undefined ? generalHelp(commands) : commandHelp(parsed.command),
-        );
+        context.stdout.write(helpOn(parsed.topic, commands));
         return exitStatus.done;
       case "nothing":
         context.stderr.write(generalHelp(commands));

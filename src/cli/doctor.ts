@@ -87,7 +87,7 @@ function summaryOf({ identity, log, store }: Diagnosis): string[] {
   if (identity !== undefined) {
     const { nodeId, state, clusterId, place, members } = identity;
     const where = state === "alone" ? "in no cluster yet" : `of cluster ${clusterId}, ${state}`;
-    const rank = state === "alone" ? `place ${place}` : `place ${place} of ${members.length}`;
+    const rank = state === "alone" ? `place ${place}` : `place ${place} of ${members.list.length}`;
     lines.push(`identity: node ${nodeId} ${where}, ${rank}`);
   }
   if (log !== undefined) {

@@ -1,4 +1,4 @@
-import { findCommand, globalFlags, usageOf } from "./args.ts";
+import { findTopic, globalFlags, isGroup, usageOf } from "./args.ts";
 import type { Command, Flag } from "./context.ts";
 import { exitStatus } from "./exit-status.ts";
 
@@ -9,16 +9,44 @@ export function makeHelpCommand(commands: () => readonly Command[]): Command {
     summary: "Show help for kvraft or for a command",
     usage: "[command]",
     argumentsMin: 0,
-    argumentsMax: 1,
+    argumentsMax: 2,
     flags: [],
-    examples: ["kvraft help", "kvraft help put"],
+    examples: ["kvraft help", "kvraft help put", "kvraft help member", "kvraft help member add"],
     run: async (context, call) => {
-      const [name] = call.positionals;
-      const command = name === undefined ? undefined : findCommand(name, commands());
-      context.stdout.write(command === undefined ? generalHelp(commands()) : commandHelp(command));
+      const words = call.positionals;
+      const topic = words.length === 0 ? undefined : findTopic(words, commands());
+      context.stdout.write(helpOn(topic, commands()));
       return exitStatus.done;
     },
   };
+}
+
+/** Help for one command, for those that begin with one word, or for all. */
+export function helpOn(
+  topic: Command | readonly Command[] | undefined,
+  commands: readonly Command[],
+): string {
+  if (topic === undefined) return generalHelp(commands);
+  return isGroup(topic) ? groupHelp(topic) : commandHelp(topic);
+}
+
+/** What `kvraft help member` and its like print. */
+function groupHelp(group: readonly Command[]): string {
+  const [first] = group[0]!.name.split(" ");
+  return [
+    "Commands:",
+    ...commandTable(group),
+    "",
+    "Examples:",
+    ...group.flatMap(({ examples }) => examples.slice(0, 1).map((example) => `  ${example}`)),
+    "",
+    `More on one of them: kvraft help ${first} <command>`,
+    "",
+  ].join("\n");
+}
+
+function commandTable(commands: readonly Command[]): string[] {
+  return table(commands.map((command) => [`${command.name} ${command.usage}`.trim(), command.summary]));
 }
 
 /** What `kvraft help` prints. */
@@ -29,7 +57,7 @@ export function generalHelp(commands: readonly Command[]): string {
     "Usage: kvraft <command> [arguments] [flags]",
     "",
     "Commands:",
-    ...table(commands.map((command) => [`${command.name} ${command.usage}`.trim(), command.summary])),
+    ...commandTable(commands),
     "",
     "Flags of every command:",
     ...flagTable(globalFlags),
@@ -46,7 +74,7 @@ export function generalHelp(commands: readonly Command[]): string {
 }
 
 /** What `kvraft help <command>` and `kvraft <command> --help` print. */
-export function commandHelp(command: Command): string {
+function commandHelp(command: Command): string {
   const flags = flagTable(command.flags);
   return [
     command.summary,

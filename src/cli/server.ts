@@ -1,8 +1,10 @@
 import type { LogLevel, ServerConfig } from "../config/config.ts";
 import { parseServerConfig } from "../config/server-config.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
-import type { KVServer } from "../server/kv-server.ts";
-import type { Command, Context } from "./context.ts";
+import type { KVServer, KVServerOptions } from "../server/kv-server.ts";
+import { usageError } from "./args.ts";
+import type { Call, Command, Context } from "./context.ts";
 import { configText } from "./endpoints.ts";
 import { describeError, exitStatus } from "./exit-status.ts";
 import { logTo } from "./log.ts";
@@ -17,6 +19,11 @@ export const serverCommand: Command = {
   argumentsMin: 1,
   argumentsMax: 1,
   flags: [
+    {
+      name: "join",
+      value: "HOST:PORT",
+      summary: "become a learner of the cluster that this server belongs to; the data folder must be empty",
+    },
     { name: "check-config", summary: "say whether the configuration can be used, and end" },
     {
       name: "exit-with-stdin",
@@ -27,10 +34,18 @@ export const serverCommand: Command = {
   details: [
     "Logs to stderr. SIGTERM and SIGINT stop it in order (status 0), a second one at once. Status 2 when it cannot",
     "start (configuration, data folder, port), 1 when a fault stopped it. --check-config prints OK or every problem.",
+    "--join asks a member of a cluster that exists: the server is sent everything from then on, and kvraft member add makes",
+    "it a voter. It says so once: a server that has joined starts with and without the flag. Its configuration lists the",
+    "server itself, in place 'me'; the other addresses are learned from the cluster.",
   ].join("\n"),
-  examples: ["kvraft server config/server1.yml", "kvraft server --check-config config/server1.yml"],
+  examples: [
+    "kvraft server config/server1.yml",
+    "kvraft server --check-config config/server1.yml",
+    "kvraft server server4.yml --join 127.0.0.1:5001",
+  ],
   run: async (context, call) => {
     const path = call.positionals[0]!;
+    const join = joinOf(call);
     const content = await context.readFile(path);
     if (content === undefined)
       throw new KvraftError(
@@ -39,20 +54,49 @@ export const serverCommand: Command = {
       );
     const { config, warnings } = parseServerConfig(configText(content, path), path);
     for (const warning of warnings) context.stderr.write(`kvraft: warning: ${warning}\n`);
-    if (!call.flags.has("check-config")) return runServer(context, config, call.flags.has("exit-with-stdin"));
+    if (join !== undefined && isSelf(join, config))
+      throw usageError(`--join is ${formatAddress(join)}, which is this server's own address`, serverCommand);
+    if (!call.flags.has("check-config"))
+      return runServer(context, config, { join, endsWithStdin: call.flags.has("exit-with-stdin") });
     context.stdout.write("OK\n");
     return exitStatus.done;
   },
 };
 
+function joinOf(call: Call): Address | undefined {
+  const text = call.flags.get("join");
+  if (typeof text !== "string") return undefined;
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  throw usageError(`--join is ${JSON.stringify(text)}, must be the host:port of a member`, serverCommand);
+}
+
+function isSelf(join: Address, { servers, me }: ServerConfig): boolean {
+  return formatAddress(servers[me]!) === formatAddress(join);
+}
+
+interface RunOptions {
+  /** A member of the cluster that is to be joined. */
+  readonly join: Address | undefined;
+  readonly endsWithStdin: boolean;
+}
+
 /** Runs until a signal, the end of stdin (if asked to), or a fault. */
-async function runServer(context: Context, config: ServerConfig, endsWithStdin: boolean): Promise<number> {
+async function runServer(
+  context: Context,
+  config: ServerConfig,
+  { join, endsWithStdin }: RunOptions,
+): Promise<number> {
   const log = logTo(context.stderr, config.logLevel);
   const stopRequest = new StopRequest(log);
   stopRequest.listen(endsWithStdin);
   try {
     const { startKVServer } = await import("../server/kv-server.ts");
-    const server = await startKVServer(config, { log });
+    const options: KVServerOptions & { readonly join?: Address } = {
+      log,
+      ...(join === undefined ? {} : { join }),
+    };
+    const server = await startKVServer(config, options);
     stopRequest.serve(server);
     const fault = await Promise.race([server.stopped, stopRequest.failed]);
     if (fault === undefined) return exitStatus.done;

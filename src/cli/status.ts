@@ -1,19 +1,22 @@
 import type { NodeStatus } from "../client/kv-client.ts";
-import { formatSize } from "../config/units.ts";
+import { alignColumns, cellOf } from "./columns.ts";
 import type { Command } from "./context.ts";
 import { exitStatus } from "./exit-status.ts";
 import { jsonLine } from "./output.ts";
+import { roundedSize } from "./rounded-size.ts";
 import { withClient } from "./with-client.ts";
 
 export const statusCommand: Command = {
   name: "status",
-  summary: "Show each node: role, term, commit, applied, log, leader",
+  summary: "Show each node: role, term, commit, applied, lag, log, leader",
   usage: "",
   argumentsMin: 0,
   argumentsMax: 0,
   flags: [],
   details: [
-    "A table with one line a node; what a node does not say is -. The last column may hold spaces.",
+    "A table with one line a node; what a node does not say is -. The last column may hold spaces. LAG is how many entries",
+    "of the leader's log are not known to be on that node's disk, ENTRIES the first and last of its own log, LOG its bytes.",
+    "-o json says more: revisions, the newest snapshot's index, and the leader's view of each follower.",
     "Status 0 when a leader is reachable, 1 when only other nodes are, 3 when no node is.",
   ].join("\n"),
   examples: ["kvraft status", "kvraft status -o json"],
@@ -41,46 +44,53 @@ function statusOf(nodes: readonly NodeStatus[]): number {
   return nodes.some((node) => node.reachable) ? exitStatus.negative : exitStatus.notDone;
 }
 
-const header = ["ADDRESS", "REACHABLE", "ROLE", "TERM", "COMMIT", "APPLIED", "LOG", "LEADER", "STATE"];
+const header = [
+  "ADDRESS",
+  "REACHABLE",
+  "ROLE",
+  "TERM",
+  "COMMIT",
+  "APPLIED",
+  "LAG",
+  "ENTRIES",
+  "LOG",
+  "LEADER",
+  "STATE",
+];
 
 /** The same columns for people and scripts; people get the log's size rounded, scripts in bytes. */
 export function statusTable(nodes: readonly NodeStatus[], isForPeople: boolean): string {
+  const followers = leaderOf(nodes)?.followers ?? [];
   const rows = nodes.map((node) => {
     const logSize =
       node.logBytes === undefined ? undefined : isForPeople ? roundedSize(node.logBytes) : node.logBytes;
-    const parts = [node.role, node.term, node.commit, node.applied, logSize, node.leader];
+    const lag = followers.find(({ nodeId }) => nodeId !== undefined && nodeId === node.nodeId)?.lag;
+    const parts = [
+      node.role,
+      node.term,
+      node.commit,
+      node.applied,
+      lag,
+      boundsOf(node),
+      logSize,
+      node.leader,
+    ];
     return [
       node.address,
       node.reachable ? "yes" : "no",
-      ...parts.map((part) => String(part === undefined || part === "" ? "-" : part)),
+      ...parts.map(cellOf),
       oneLine(node.reachable ? (node.state ?? "-") : (node.error ?? "-")),
     ];
   });
   return alignColumns([header, ...rows]);
 }
 
-/** Columns two spaces apart, with no spaces at the end of a line. */
-function alignColumns(rows: readonly (readonly string[])[]): string {
-  const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
+/** The first and the last entry of the log: `1-42`; nothing when it has none. */
+function boundsOf({ firstIndex, lastIndex }: NodeStatus): string | undefined {
+  if (firstIndex === undefined || lastIndex === undefined || lastIndex < firstIndex) return undefined;
+  return `${firstIndex}-${lastIndex}`;
 }
 
 function oneLine(text: string): string {
   return text.replaceAll(/\s+/g, " ").trim();
-}
-
-/** Such as 1.5MiB: one digit behind the point, which is as exact as a glance needs. */
-function roundedSize(bytes: number): string {
-  for (const unit of [1024 ** 3, 1024 ** 2, 1024]) {
-    if (bytes >= unit) return `${(bytes / unit).toFixed(1)}${formatSize(unit).slice(1)}`;
-  }
-  return formatSize(bytes);
 }

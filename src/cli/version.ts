@@ -18,8 +18,13 @@ export const versionCommand: Command = {
   run: async (context, call) => printVersion(context, call.settings.format),
 };
 
+/** Of this program. */
+export function programVersion(): string {
+  return typeof KVRAFT_VERSION === "string" ? KVRAFT_VERSION : packageJson.version;
+}
+
 export function printVersion(context: Context, format: "plain" | "json"): number {
-  const version = typeof KVRAFT_VERSION === "string" ? KVRAFT_VERSION : packageJson.version;
+  const version = programVersion();
   const commit = typeof KVRAFT_COMMIT === "string" ? KVRAFT_COMMIT : "source";
   const runtime = `Bun ${Bun.version}`;
   context.stdout.write(

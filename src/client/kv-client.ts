@@ -15,25 +15,30 @@ import { nanoid } from "nanoid";
 import { defaultTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
-import { formatAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import { type Bytes, emptyBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { messageOf } from "../lib/error.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
+import { noId } from "../rpc/hello.ts";
+import { type ChangeMembers, encodeChangeMembers } from "../rpc/member-requests.ts";
 import { method } from "../rpc/method.ts";
-import type { CallResult } from "../rpc/pending-calls.ts";
 import { printable } from "../rpc/printable.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
 import { replyOf } from "./call-reply.ts";
 import { clientEndsOf, getClientEnds, realClientEnv, tryConnect } from "./client-ends.ts";
 import { KVError } from "./kv-error.ts";
+import { LeaderCalls } from "./leader-calls.ts";
 import { LeaderSearch } from "./leader-search.ts";
-import { attemptTimeoutMs, statusTimeoutMs } from "./limits.ts";
+import { attemptTimeoutMs, membersPatienceMs, statusTimeoutMs } from "./limits.ts";
+import { isToldByLeader, type MemberList, type MemberStatus, memberListOf } from "./member-list.ts";
 import { type NodeStatus, nodeStatusOf } from "./node-status.ts";
+import { SnapshotStream } from "./snapshot-stream.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 export type { Outcome } from "./kv-error.ts";
-export { clientEndsOf, getClientEnds, KVError, type NodeStatus, tryConnect };
+export type { MemberList, MemberStatus, NodeStatus, SnapshotStream };
+export { clientEndsOf, getClientEnds, KVError, tryConnect };
 
 export interface KVClientOptions {
   /** How long a request may take, in ms. [5000] */
@@ -60,6 +65,23 @@ export interface KVRecord {
   readonly count: number;
 }
 
+/** A change of the members, all at once: by node id. */
+export interface MemberChange {
+  /** Learners that become voters. */
+  readonly promote?: readonly string[];
+  /** Members that leave. */
+  readonly remove?: readonly string[];
+}
+
+export interface SnapshotOptions {
+  /** Everything that the node had applied when it was asked is in it; else whatever is durable already. [false] */
+  readonly fresh?: boolean;
+  /** The node that is read from, a member or not. [the leader] */
+  readonly from?: Address;
+}
+
+const addressBytesMax = 512;
+
 /** Makes a client of the cluster behind these ends, which it closes with itself. */
 export function makeKVClient(ends: readonly ClientEnd[], options: KVClientOptions = {}): KVClient {
   return new KVClient(ends, options);
@@ -78,15 +100,17 @@ export class KVClient {
   readonly #timeoutMs: number;
   readonly #search: LeaderSearch;
   readonly #writes: WriteQueue;
-  #isClosed = false;
+  readonly #calls: LeaderCalls;
+  readonly #snapshots = new Set<SnapshotStream>();
 
   constructor(ends: readonly ClientEnd[], options: KVClientOptions) {
     if (ends.length === 0) throw new KVError("not-done", "Unreachable", "Cannot make a client of no servers");
     this.#env = options.env ?? realClientEnv();
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     const attemptMs = Math.min(attemptTimeoutMs, this.#timeoutMs);
-    this.#search = new LeaderSearch(ends, attemptMs, (address) => clientEndsOf([address], this.#env)[0]!);
+    this.#search = new LeaderSearch(ends, attemptMs, (address) => this.#endOf(address));
     const { clock, newName = nanoid } = this.#env;
+    this.#calls = new LeaderCalls({ clock, search: this.#search, timeoutMs: this.#timeoutMs });
     this.#writes = new WriteQueue({ clock, search: this.#search, newName: () => newName() });
   }
 
@@ -117,15 +141,108 @@ export class KVClient {
     return status === "OK";
   }
 
-  /** What each server says of itself, in the order of the ends. A server that does not answer is not reachable. */
-  status(): Promise<NodeStatus[]> {
-    return Promise.all(this.#search.ends.map((end) => this.#statusOf(end)));
+  /**
+   * What each server says of itself: those that the client was made with, in their order, then the other members of
+   * the cluster. A server that does not answer is not reachable.
+   */
+  async status(): Promise<NodeStatus[]> {
+    const ends = this.#search.ends;
+    const nodes = await Promise.all(ends.map((end) => this.#statusOf(end)));
+    for (const end of ends) this.#search.heard(end);
+    const others = this.#search.ends.filter((end) => !ends.includes(end));
+    return [...nodes, ...(await Promise.all(others.map((end) => this.#statusOf(end))))];
+  }
+
+  /**
+   * Who the members are, as the leader knows them; after two seconds without one, as any node does, which cannot tell how
+   * far the others are.
+   */
+  async members(): Promise<MemberList> {
+    let second: MemberList | undefined;
+    const betterThan = (list: MemberList, end: ClientEnd) => {
+      if (isToldByLeader(list) || list.leader === formatAddress(end.address)) return undefined;
+      second = list;
+      return { leader: parseAddress(list.leader) };
+    };
+    const list = await this.#calls
+      .demand(
+        {
+          name: "list the members",
+          method: method.members,
+          write: () => {},
+          read: (payload) => memberListOf(fromUtf8(payload.bytes())),
+          attemptMs: attemptTimeoutMs,
+          betterThan,
+        },
+        Math.min(this.#timeoutMs, membersPatienceMs),
+      )
+      .then(({ payload }) => payload)
+      .catch((error: unknown) => {
+        if (second === undefined || this.#calls.isClosed) throw error;
+        return second;
+      });
+    this.#search.learn(list.members.flatMap(({ address }) => parseAddress(address) ?? []));
+    return list;
+  }
+
+  /**
+   * Makes voters of learners and removes members, in one change, which is over when this resolves. A change that was done
+   * already changes nothing.
+   */
+  async changeMembers({ promote = [], remove = [] }: MemberChange): Promise<void> {
+    const change: ChangeMembers = { promote, remove };
+    await this.#calls.demand({
+      name: "change the members",
+      method: method.changeMembers,
+      write: (body) => encodeChangeMembers(body, change),
+      read: () => {},
+      attemptMs: this.#timeoutMs,
+      isChange: true,
+    });
+  }
+
+  /**
+   * Has the leader hand over to the voter `to`, a node id, or to whichever is the furthest. Resolves when that one leads.
+   * When an answer was lost it is asked for again: without `to` the leadership may move twice.
+   */
+  async transferLeadership(to?: string): Promise<void> {
+    await this.#calls.demand({
+      name: "transfer the leadership",
+      method: method.transferLeader,
+      write: (body) => body.id(to ?? noId),
+      read: () => {},
+      attemptMs: this.#timeoutMs,
+      isChange: true,
+    });
+  }
+
+  /**
+   * Opens the state of one node as it is at one moment, to be read chunk by chunk (SnapshotStream).
+   *
+   * @example
+   * const snapshot = await client.snapshot({ fresh: true });
+   * for await (const rows of snapshot) file.write(rows);
+   */
+  async snapshot({ fresh = false, from }: SnapshotOptions = {}): Promise<SnapshotStream> {
+    const end = this.#endOf(from ?? (await this.#leaderAddress()));
+    const stream = await SnapshotStream.open(
+      {
+        clock: this.#env.clock,
+        end,
+        timeoutMs: this.#timeoutMs,
+        closed: (closed) => this.#snapshots.delete(closed),
+      },
+      fresh,
+    );
+    this.#snapshots.add(stream);
+    return stream;
   }
 
   /** Ends the client: what is under way fails, connections are closed. Idempotent. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#calls.close();
     this.#writes.close();
+    for (const stream of [...this.#snapshots]) stream.close();
     await Promise.all(this.#search.ends.map((end) => end.close()));
   }
 
@@ -133,43 +250,43 @@ export class KVClient {
     await this.close();
   }
 
-  /** Asks until somebody answers as the leader, or the time is up. */
   async #read<T>(
     key: string | Bytes,
     flags: number,
     decode: (payload: ByteReader) => T,
   ): Promise<T | undefined> {
-    const { clock } = this.#env;
     const keyBytes = bytesOf(key);
-    const deadlineMs = clock.monotonicMs() + this.#timeoutMs;
-    for (let lastFailure = "no server was asked"; ; ) {
-      const leftMs = deadlineMs - clock.monotonicMs();
-      if (this.#isClosed) throw new KVError("not-done", "Closed", "Cannot get: the client is closed");
-      if (leftMs <= 0) throw new KVError("not-done", "Deadline", `Cannot get: ${lastFailure}`);
-      const end = this.#search.current;
-      const timeoutMs = Math.min(leftMs, attemptTimeoutMs);
-      const encode = (body: ByteWriter) => {
-        encodeRequestHead(body, timeoutMs);
+    const answer = await this.#calls.ask({
+      name: "get",
+      method: method.get,
+      write: (body) => {
         body.u8(flags);
         body.bytes(keyBytes);
-      };
-      const reply = replyOf(await this.#call(end, encode, timeoutMs), decode);
-      if (reply.kind === "answer") {
-        this.#search.found(end);
-        return reply.status === "OK" ? reply.payload : undefined;
-      }
-      if (!reply.retryable) throw new KVError("refused", reply.code, reply.text);
-      lastFailure = reply.text;
-      const waitMs = this.#search.failed(end, reply, timeoutMs, clock.monotonicMs());
-      await this.#sleep(Math.min(waitMs, deadlineMs - clock.monotonicMs()));
-    }
+      },
+      read: decode,
+      attemptMs: attemptTimeoutMs,
+    });
+    return answer?.payload;
   }
 
-  /** Sends one Get. What cannot even be encoded was refused before it left. */
-  #call(end: ClientEnd, encode: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
-    return end.call(method.get, encode, timeoutMs).catch((error: unknown) => {
-      throw new KVError("refused", "ErrTooLarge", messageOf(error));
+  /** Of the node that says that it leads and serves. */
+  async #leaderAddress(): Promise<Address> {
+    const { end } = await this.#calls.demand({
+      name: "find the leader",
+      method: method.isLeader,
+      write: () => {},
+      read: (payload) => ({
+        isLeader: payload.u8() !== 0,
+        leader: parseAddress(payload.text(addressBytesMax)),
+      }),
+      attemptMs: attemptTimeoutMs,
+      betterThan: ({ isLeader, leader }) => (isLeader ? undefined : { leader }),
     });
+    return end.address;
+  }
+
+  #endOf(address: Address): ClientEnd {
+    return clientEndsOf([address], this.#env)[0]!;
   }
 
   async #statusOf(end: ClientEnd): Promise<NodeStatus> {
@@ -188,11 +305,6 @@ export class KVClient {
         error: `Its status cannot be read: ${printable(messageOf(error))}`,
       };
     }
-  }
-
-  #sleep(ms: number): Promise<void> {
-    if (ms <= 0) return Promise.resolve();
-    return new Promise((resolve) => this.#env.clock.after(ms, resolve));
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import type { Failure } from "./call-reply.ts";
 
@@ -6,42 +6,90 @@ import type { Failure } from "./call-reply.ts";
 const backOffMinMs = 10;
 const backOffMaxMs = 100;
 
-type Lateness = Pick<Failure, "leader" | "isLate">;
+type Failed = Pick<Failure, "leader" | "isLate" | "code">;
 
-/** Which end to ask, and when: the last known leader, whoever a server names, or the next one in turn. */
+/**
+ * Which end to ask, and when: the last known leader, whoever a server names, or the next one in turn. The members of the
+ * cluster, once they were heard of, come before the servers that the client was made with: these are a last resort, asked
+ * when no member has answered for a whole round.
+ */
 export class LeaderSearch {
-  readonly #ends: ClientEnd[];
+  /** Those that the client was made with. They are never closed before the client is. */
+  readonly #configured: readonly ClientEnd[];
   readonly #dial: (address: Address) => ClientEnd;
+  readonly #attemptMs: number;
+  /** In the order of the search: members, then all others. */
+  #ends: ClientEnd[];
+  /** How many of them are members; all while nobody has said who is. */
+  #memberCount: number;
+  #memberNames: string;
   #at: number;
+  /** A member has answered since the search was at the first one. */
+  #hasHeardMember = false;
+  /** What each end said last of who the members are. */
+  readonly #learned = new WeakMap<ClientEnd, string>();
   /** Tries that failed in a row. */
   #failures = 0;
   /** Nobody asks again before this moment: many callers that fail together are one failure. */
   #notBeforeMs = 0;
 
-  readonly #attemptMs: number;
-
   /**
-   * `dial` makes an end for a leader that is not among the known ones; `attemptMs` is how long a try may take that is not
+   * `dial` makes an end for a server that is not among the known ones; `attemptMs` is how long a try may take that is not
    * cut short by its request's deadline.
    */
   constructor(ends: readonly ClientEnd[], attemptMs: number, dial: (address: Address) => ClientEnd) {
+    this.#configured = [...ends];
     this.#ends = [...ends];
+    this.#memberCount = ends.length;
+    this.#memberNames = "";
     this.#at = 0;
     this.#attemptMs = attemptMs;
     this.#dial = dial;
   }
 
+  /** All that are known: those that the client was made with, in their order, then the others. */
   get ends(): readonly ClientEnd[] {
-    return this.#ends;
+    return [...this.#configured, ...this.#ends.filter((end) => !this.#configured.includes(end))];
   }
 
   get current(): ClientEnd {
     return this.#ends[this.#at]!;
   }
 
+  /** The end for this address, a new one if it is not known. */
+  endOf(address: Address): ClientEnd {
+    return this.#ends[this.#placeOf(address)]!;
+  }
+
+  /**
+   * These are the members now. They take the first places of the search. Others that the client was not made with are
+   * closed, but for the one that is asked at the moment.
+   */
+  learn(addresses: readonly Address[]): void {
+    const names = addresses.map(formatAddress).join(" ");
+    if (addresses.length === 0 || names === this.#memberNames) return;
+    const { current } = this;
+    const members = addresses.map((address) => this.endOf(address));
+    const others = this.#ends.filter((end) => !members.includes(end));
+    const kept = others.filter((end) => end === current || this.#configured.includes(end));
+    this.#memberNames = names;
+    this.#ends = [...members, ...kept];
+    this.#memberCount = members.length;
+    this.#at = this.#ends.indexOf(current);
+    for (const end of others) if (!kept.includes(end)) void end.close();
+  }
+
+  /** `end` has answered something, whoever leads. */
+  heard(end: ClientEnd): void {
+    this.#learnFrom(end);
+  }
+
   /** `end` has answered as a leader does. */
   found(end: ClientEnd): void {
-    if (end === this.current) this.#failures = 0;
+    this.#learnFrom(end);
+    if (end !== this.current) return;
+    this.#failures = 0;
+    this.#hasHeardMember = false;
   }
 
   /**
@@ -49,18 +97,36 @@ export class LeaderSearch {
    * little time, because the request's deadline was near, and has not answered in it, keeps its place: else short deadlines
    * would drive a client past a leader that is merely far away, again and again.
    */
-  failed(end: ClientEnd, { leader, isLate }: Lateness, timeoutMs: number, nowMs: number): number {
+  failed(end: ClientEnd, { leader, isLate, code }: Failed, timeoutMs: number, nowMs: number): number {
+    for (const each of this.#ends) this.#learnFrom(each);
     if (isLate && timeoutMs < this.#attemptMs / 2) return 0;
     if (end === this.current) {
-      const place = leader === undefined ? -1 : this.#placeOf(leader);
-      this.#at = place >= 0 ? place : (this.#at + 1) % this.#ends.length;
+      const isMember = this.#at < this.#memberCount;
+      if (isMember && code !== "Unreachable") this.#hasHeardMember = true;
+      this.#at = leader === undefined ? this.#next() : this.#placeOf(leader);
       this.#failures++;
       // One round without waiting, so that a leader which is there is found at once.
-      const rounds = this.#failures - this.#ends.length;
+      const rounds = this.#failures - this.#memberCount;
       if (rounds >= 0)
         this.#notBeforeMs = nowMs + Math.min(backOffMaxMs, backOffMinMs * 2 ** Math.min(rounds, 8));
     }
     return Math.max(0, this.#notBeforeMs - nowMs);
+  }
+
+  /** Where a cluster has members that answer, the leader is one of them, or will be. */
+  #next(): number {
+    const next = this.#at + 1;
+    const isRoundOver = next === this.#ends.length || (next === this.#memberCount && this.#hasHeardMember);
+    if (isRoundOver) this.#hasHeardMember = false;
+    return isRoundOver ? 0 : next;
+  }
+
+  /** Each server tells at its hello who the members are, and again when they change. */
+  #learnFrom(end: ClientEnd): void {
+    const { servers } = end;
+    if (servers === "" || servers === this.#learned.get(end)) return;
+    this.#learned.set(end, servers);
+    this.learn(servers.split(" ").flatMap((text) => parseAddress(text) ?? []));
   }
 
   #placeOf(address: Address): number {

@@ -8,3 +8,7 @@ export const sessionIdleMsMax = 300_000;
 export const deadlineGraceMs = 15;
 /** How long one node may take to say how it is, in ms. */
 export const statusTimeoutMs = 1000;
+/** How long the leader is looked for before the members are told as another node knows them, in ms. */
+export const membersPatienceMs = 2000;
+/** A piece of a snapshot may be asked for so often at least before its time is up. */
+export const snapshotTriesMin = 3;

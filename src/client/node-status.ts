@@ -1,5 +1,18 @@
 import { printable } from "../rpc/printable.ts";
 
+/** How far a member is, as its leader knows it. */
+export interface FollowerStatus {
+  readonly nodeId?: string;
+  readonly address?: string;
+  readonly role?: string;
+  /** probe, replicate or snapshot: how entries are sent to it. */
+  readonly state?: string;
+  /** The last log index that is known to be there. */
+  readonly match?: number;
+  /** Entries that the leader has and that are not known to be there. */
+  readonly lag?: number;
+}
+
 /** What one node says of itself, or why it says nothing. */
 export interface NodeStatus {
   /** `host:port` under which it was asked. */
@@ -20,6 +33,12 @@ export interface NodeStatus {
   readonly firstIndex?: number;
   readonly lastIndex?: number;
   readonly revision?: number;
+  /** The last entry that the newest snapshot of its state contains: the log may be dropped up to there. */
+  readonly snapshotIndex?: number;
+  /** Voters and learners. */
+  readonly memberCount?: number;
+  /** What a leader knows of the other members; nobody else says it. */
+  readonly followers?: readonly FollowerStatus[];
   /** Bytes of the Raft log on its disk. */
   readonly logBytes?: number;
   /** `host:port` of the leader it knows, or empty. */
@@ -27,24 +46,61 @@ export interface NodeStatus {
 }
 
 const textKeys = ["nodeId", "clusterId", "state", "role", "leader"] as const;
-const numberKeys = ["term", "commit", "applied", "firstIndex", "lastIndex", "revision", "logBytes"] as const;
+const numberKeys = [
+  "term",
+  "commit",
+  "applied",
+  "firstIndex",
+  "lastIndex",
+  "snapshotIndex",
+  "memberCount",
+  "revision",
+  "logBytes",
+] as const;
+const followerTextKeys = ["nodeId", "address", "role", "state"] as const;
+const followerNumberKeys = ["match", "lag"] as const;
 
 /**
  * What the node behind `address` said of itself in JSON. What is not of the kind it should be is left out, and control
  * characters are replaced: this is shown to people. Throws SyntaxError for what is no JSON.
  */
 export function nodeStatusOf(address: string, json: string): NodeStatus {
-  const said: unknown = JSON.parse(json);
-  const fields = new Map(typeof said === "object" && said !== null ? Object.entries(said) : []);
-  const texts: { [Key in (typeof textKeys)[number]]?: string } = {};
-  const numbers: { [Key in (typeof numberKeys)[number]]?: number } = {};
-  for (const key of textKeys) {
-    const value: unknown = fields.get(key);
+  const fields = fieldsOf(JSON.parse(json));
+  const followers = fields.get("followers");
+  return {
+    ...textsOf(fields, textKeys),
+    ...numbersOf(fields, numberKeys),
+    ...(Array.isArray(followers) ? { followers: followers.map(followerOf) } : {}),
+    address,
+    reachable: true,
+  };
+}
+
+function followerOf(said: unknown): FollowerStatus {
+  const fields = fieldsOf(said);
+  return { ...textsOf(fields, followerTextKeys), ...numbersOf(fields, followerNumberKeys) };
+}
+
+type Fields = ReadonlyMap<string, unknown>;
+
+function fieldsOf(said: unknown): Fields {
+  return new Map(typeof said === "object" && said !== null ? Object.entries(said) : []);
+}
+
+function textsOf<Key extends string>(fields: Fields, keys: readonly Key[]): { [key in Key]?: string } {
+  const texts: { [key in Key]?: string } = {};
+  for (const key of keys) {
+    const value = fields.get(key);
     if (typeof value === "string") texts[key] = printable(value);
   }
-  for (const key of numberKeys) {
-    const value: unknown = fields.get(key);
+  return texts;
+}
+
+function numbersOf<Key extends string>(fields: Fields, keys: readonly Key[]): { [key in Key]?: number } {
+  const numbers: { [key in Key]?: number } = {};
+  for (const key of keys) {
+    const value = fields.get(key);
     if (typeof value === "number") numbers[key] = value;
   }
-  return { ...texts, ...numbers, address, reachable: true };
+  return numbers;
 }

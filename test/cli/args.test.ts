@@ -36,16 +36,23 @@ describe("a command line", () => {
     expect(parse("dev", "--nodes", "5").call.flags).toEqual(new Map([["nodes", "5"]]));
   });
 
+  test("knows commands of two words, and what stands behind them", () => {
+    expect(parse("member", "list").command.name).toBe("member list");
+    const { command, call } = parse("-e", "a:1", "member", "-o", "json", "remove", "a:2", "a:3");
+    expect([command.name, call.positionals]).toEqual(["member remove", ["a:2", "a:3"]]);
+    expect(parse("get", "member", "--raw").call.positionals).toEqual(["member"]);
+  });
+
   test("takes everything behind -- as it stands, and a lone - as an argument", () => {
     expect(parse("put", "--", "-k", "--raw").call.positionals).toEqual(["-k", "--raw"]);
     expect(parse("put", "k", "-").call.positionals).toEqual(["k", "-"]);
   });
 
   test("asks for help or the version wherever the flag stands", () => {
-    expect(parseCommandLine(["-h"], commands)).toEqual({ kind: "help", command: undefined });
+    expect(parseCommandLine(["-h"], commands)).toEqual({ kind: "help", topic: undefined });
     expect(parseCommandLine(["get", "--help"], commands)).toMatchObject({
       kind: "help",
-      command: { name: "get" },
+      topic: { name: "get" },
     });
     expect(parseCommandLine(["--version"], commands)).toMatchObject({ kind: "version" });
     expect(parseCommandLine([], commands)).toEqual({ kind: "nothing" });
@@ -99,6 +106,28 @@ describe("a command line", () => {
     [["get", "k", "--hex", "--base64"], "--hex and --base64 exclude each other"],
     [["dev", "--nodes", "0"], '--nodes is "0", must be a number from 1 to 15, odd for the best use of them'],
     [["dev", "-e", "a:1"], "dev starts servers of its own and takes no --endpoints and no --config"],
+    [
+      ["member"],
+      "member needs a second word: list, add, promote, remove, replace\n" +
+        "Usage: kvraft member <command> [arguments] (kvraft help member says more)",
+    ],
+    [
+      ["member", "lst"],
+      'Unknown command "member lst"; did you mean "member list"?\n' +
+        "Usage: kvraft member <command> [arguments] (kvraft help member says more)",
+    ],
+    [["membre", "list"], 'Unknown command "membre"; did you mean "member"?'],
+    [
+      ["member", "list", "x"],
+      'member list takes no arguments, found "x"\nUsage: kvraft member list (kvraft help member list says more)',
+    ],
+    [["member", "add", "5004"], 'member add found "5004", wanted a host:port'],
+    [
+      ["member", "remove", "a:1", "b"],
+      'member remove found "b", wanted a node id (16 hexadecimal digits) or its host:port',
+    ],
+    [["member", "replace", "a:1"], 'member replace found "a:1", wanted OLD=NEW'],
+    [["member", "replace", "a:1=a:2=a:3"], 'member replace found "a:1=a:2=a:3", wanted OLD=NEW'],
     [["help", "gte"], 'Unknown command "gte"; did you mean "get"?'],
   ];
   for (const [args, message] of golden)
@@ -122,14 +151,22 @@ describe("help", () => {
 
   test("of a command shows its usage, flags and examples, and no hidden flag", async () => {
     for (const command of commands) {
-      const { status, out } = await new World().run(command.name, "--help");
+      const words = command.name.split(" ");
+      const { status, out } = await new World().run(...words, "--help");
       expect(status).toBe(0);
-      expect(out).toBe((await new World().run("help", command.name)).out);
+      expect(out).toBe((await new World().run("help", ...words)).out);
       expect(out).toContain(`Usage: kvraft ${command.name}`);
       for (const flag of command.flags) expect(out.includes(`--${flag.name}`)).toBe(!flag.isHidden);
       for (const example of command.examples) expect(out).toContain(example);
       for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(120);
     }
+  });
+
+  test("of the first word of several commands names them all", async () => {
+    const { status, out } = await new World().run("help", "member");
+    expect(status).toBe(0);
+    expect(out).toBe((await new World().run("member", "--help")).out);
+    for (const { name } of commands) expect(out.includes(`  ${name} `)).toBe(name.startsWith("member "));
   });
 
   test("goes to stderr with status 2 when there is no command", async () => {

@@ -20,6 +20,7 @@ import { toUtf8 } from "../../src/lib/bytes.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { DataFolder } from "../../src/server/data-folder.ts";
 import { type Identity, writeIdentity } from "../../src/server/identity.ts";
+import { membersOf } from "../../src/server/members.ts";
 import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { World } from "./world.ts";
 
@@ -33,7 +34,7 @@ const identity: Identity = {
   place: 0,
   nodeId,
   clusterId: "00000000000000c1",
-  members: [{ nodeId, address: "127.0.0.1:5001" }],
+  members: membersOf([{ nodeId, address: "127.0.0.1:5001", role: "voter" }], []),
 };
 
 /** A node's folder as it is after its first entry and one flush. */

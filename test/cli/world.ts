@@ -1,7 +1,15 @@
+import type { SnapshotSource } from "../../src/backup/save.ts";
 import type { Client } from "../../src/cli/client.ts";
 import { runCommandLine } from "../../src/cli/commands.ts";
 import type { Context, Environment } from "../../src/cli/context.ts";
-import type { NodeStatus } from "../../src/client/kv-client.ts";
+import type {
+  MemberChange,
+  MemberList,
+  MemberStatus,
+  NodeStatus,
+  SnapshotOptions,
+} from "../../src/client/kv-client.ts";
+import { KVError } from "../../src/client/kv-error.ts";
 import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { type Bytes, concatBytes, fromUtf8, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 
@@ -15,13 +23,37 @@ export class FakeKvError extends Error {
   }
 }
 
-/** A client on a map. Each call first throws `failure`, if one is set. */
+/** The member in place `number`, from 1: its id ends with it, and so does its port. */
+export function memberOf(number: number, role: MemberStatus["role"], lag: number | undefined): MemberStatus {
+  const match = lag === undefined ? undefined : 5000 - lag;
+  return {
+    nodeId: `00000000000000a${number}`,
+    address: `127.0.0.1:500${number}`,
+    role,
+    match,
+    lag,
+    isActive: true,
+  };
+}
+
+/** A client on a map, of a cluster of three. Each call first throws `failure`, if one is set. */
 export class FakeClient implements Client {
   readonly records = new Map<string, { value: Bytes; created: number; modified: number; count: number }>();
   nodes: NodeStatus[] = [];
   failure: Error | undefined;
   revision = 0;
   isClosed = false;
+  memberList: MemberStatus[] = [1, 2, 3].map((number) => memberOf(number, "voter", 0));
+  leader = "127.0.0.1:5001";
+  /** Runs whenever the members are asked for. */
+  beforeMembers: () => void = () => {};
+  /** What was asked for, done or not. */
+  readonly changes: MemberChange[] = [];
+  /** What snapshots were asked for, and what they are. */
+  readonly snapshots: SnapshotOptions[] = [];
+  source: SnapshotSource | undefined;
+  /** The leader makes no voter of a learner that lacks more entries. */
+  lagMax = 100;
 
   async getBytes(key: Bytes): Promise<Bytes | undefined> {
     return (await this.getRecord(key))?.value;
@@ -52,6 +84,38 @@ export class FakeClient implements Client {
   async status(): Promise<NodeStatus[]> {
     this.#mayFail();
     return this.nodes;
+  }
+
+  async members(): Promise<MemberList> {
+    this.#mayFail();
+    this.beforeMembers();
+    return { clusterId: "00000000000000c1", leader: this.leader, members: [...this.memberList] };
+  }
+
+  async changeMembers(change: MemberChange): Promise<void> {
+    this.#mayFail();
+    this.changes.push(change);
+    const { promote = [], remove = [] } = change;
+    const isBehind = ({ nodeId, lag = 0 }: MemberStatus) => promote.includes(nodeId) && lag > this.lagMax;
+    const behind = this.memberList.find(isBehind);
+    if (behind !== undefined)
+      throw new KVError("refused", "ErrMembers", `${behind.address} lacks ${behind.lag} entries`);
+    this.memberList = this.memberList
+      .filter(({ nodeId }) => !remove.includes(nodeId))
+      .map((member) => (promote.includes(member.nodeId) ? { ...member, role: "voter" } : member));
+  }
+
+  async snapshot(options: SnapshotOptions = {}): Promise<SnapshotSource> {
+    this.#mayFail();
+    this.snapshots.push(options);
+    return this.source!;
+  }
+
+  async transferLeadership(to?: string): Promise<void> {
+    this.#mayFail();
+    const heir = (member: MemberStatus) =>
+      to === undefined ? member.address !== this.leader : member.nodeId === to;
+    this.leader = this.memberList.find(heir)!.address;
   }
 
   async close(): Promise<void> {

@@ -6,11 +6,12 @@ import { type Command, decodeCommand } from "../../src/kv/command.ts";
 import { isRetryable, type Status, statusNumber } from "../../src/kv/status.ts";
 import { formatAddress } from "../../src/lib/address.ts";
 import { fromUtf8 } from "../../src/lib/bytes.ts";
+import type { ByteReader, ByteWriter } from "../../src/lib/codec.ts";
 import type { Connection } from "../../src/rpc/connection.ts";
 import { type Frame, frameKind } from "../../src/rpc/frame.ts";
 import type { Hello } from "../../src/rpc/hello.ts";
 import { type Greeting, Listener } from "../../src/rpc/listener.ts";
-import { method } from "../../src/rpc/method.ts";
+import { method, methodName } from "../../src/rpc/method.ts";
 import { encodeAnswerHead, encodeRefusal } from "../../src/rpc/reply.ts";
 import { decodeRequestHead } from "../../src/rpc/request.ts";
 import { ManualClock, MemoryNet } from "../rpc/memory-net.ts";
@@ -21,9 +22,12 @@ export class Request {
   readonly connection: Connection<unknown>;
   readonly method: number;
   readonly remainingMs: number;
-  readonly key: string;
-  /** Undefined for a Get. */
+  /** Empty when it is about no key. */
+  readonly key: string = "";
+  /** Undefined for what is no write. */
   readonly command: Command | undefined;
+  /** Of what is neither a read nor a write of a key: the bytes behind its head. */
+  readonly arguments: ByteReader | undefined;
   readonly #requestId: number;
 
   constructor(server: FakeServer, connection: Connection<unknown>, frame: Frame) {
@@ -36,10 +40,10 @@ export class Request {
     if (frame.method === method.get) {
       reader.u8();
       this.key = fromUtf8(reader.bytes());
-    } else {
+    } else if (frame.method === method.put || frame.method === method.delete) {
       this.command = decodeCommand(reader.rest().slice());
       this.key = fromUtf8(this.command.key);
-    }
+    } else this.arguments = reader;
   }
 
   get sequence(): number {
@@ -48,6 +52,7 @@ export class Request {
 
   /** "put k=v s1#2": what is asked, with the session's number in the order of their appearance. */
   get text(): string {
+    if (this.arguments !== undefined) return methodName(this.method).replace("KVServer.", "");
     if (this.command === undefined) return `get ${this.key}`;
     const { type, value, session } = this.command;
     const place = this.server.cluster.sessionNumber(session!.name);
@@ -56,7 +61,14 @@ export class Request {
   }
 
   ok(value?: Uint8Array): void {
-    this.#answer("OK", value);
+    this.#answer("OK", (body) => {
+      if (value !== undefined) body.bytes(value);
+    });
+  }
+
+  /** OK with any payload. */
+  answer(write: (body: ByteWriter) => void): void {
+    this.#answer("OK", write);
   }
 
   noKey(): void {
@@ -90,11 +102,11 @@ export class Request {
     this.connection.terminate({ cause: "lost", text: "cut by the test" });
   }
 
-  #answer(status: "OK" | "ErrNoKey", value?: Uint8Array): void {
+  #answer(status: "OK" | "ErrNoKey", write?: (body: ByteWriter) => void): void {
     const body = this.connection.begin(frameKind.reply, this.method, this.#requestId);
     if (body === undefined) return;
     encodeAnswerHead(body, statusNumber(status), { term: 1, revision: 1 });
-    if (value !== undefined) body.bytes(value);
+    write?.(body);
     this.connection.end();
     this.connection.flush();
   }

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { LeaderSearch } from "../../src/client/leader-search.ts";
 import type { Address } from "../../src/lib/address.ts";
 import type { ClientEnd } from "../../src/rpc/client-end.ts";
@@ -10,8 +10,8 @@ function endAt(port: number): ClientEnd {
 }
 
 const ends = [endAt(1), endAt(2), endAt(3)];
-const silent = { leader: undefined, isLate: true };
-const refusing = { leader: undefined, isLate: false };
+const silent = { leader: undefined, isLate: true, code: "Unreachable" } as const;
+const refusing = { leader: undefined, isLate: false, code: "ErrWrongLeader" } as const;
 
 function search(): LeaderSearch {
   return new LeaderSearch(ends, 400, ({ port }) => endAt(port));
@@ -41,9 +41,9 @@ test("an end that says no in next to no time is left", () => {
 
 test("the leader that is named comes next, also one that was not known", () => {
   const one = search();
-  one.failed(ends[0]!, { leader: { host: "a", port: 3 }, isLate: false }, 400, 0);
+  one.failed(ends[0]!, { leader: { host: "a", port: 3 }, isLate: false, code: "ErrWrongLeader" }, 400, 0);
   expect(one.current).toBe(ends[2]!);
-  one.failed(ends[2]!, { leader: { host: "b", port: 9 }, isLate: false }, 400, 0);
+  one.failed(ends[2]!, { leader: { host: "b", port: 9 }, isLate: false, code: "ErrWrongLeader" }, 400, 0);
   expect(one.current.address).toEqual({ host: "a", port: 9 });
   expect(one.ends.length).toBe(4);
 });
@@ -54,4 +54,62 @@ test("a whole round is made without waiting, and longer waits follow", () => {
   expect(waits).toEqual([0, 0, 10, 20, 40, 80, 100]);
   one.found(one.current);
   expect(one.failed(one.current, refusing, 400, 1000)).toBe(0);
+});
+
+/** The ports in the order in which they are asked when nobody helps. */
+function walk(one: LeaderSearch, steps: number, failure: Parameters<LeaderSearch["failed"]>[1]): number[] {
+  return Array.from({ length: steps }, () => {
+    const { port } = one.current.address;
+    one.failed(one.current, failure, 400, 0);
+    return port;
+  });
+}
+
+describe("members that were learned", () => {
+  const members = [4, 3, 5].map((port) => ({ host: "a", port }));
+
+  test("take the first places, and the servers it was made with are a last resort", () => {
+    const one = search();
+    one.learn(members);
+    // The end that was asked goes on being asked; it is no member.
+    expect(one.current).toBe(ends[0]!);
+    const unreachable = { ...silent, isLate: false };
+    expect(walk(one, 12, unreachable)).toEqual([1, 2, 4, 3, 5, 1, 2, 4, 3, 5, 1, 2]);
+  });
+
+  test("that answer keep the search among them: old servers that hang cost it nothing", () => {
+    const one = search();
+    one.learn(members);
+    one.failed(ends[0]!, { ...refusing, leader: { host: "a", port: 4 } }, 400, 0);
+    expect(walk(one, 7, refusing)).toEqual([4, 3, 5, 4, 3, 5, 4]);
+  });
+
+  test("are listed behind those it was made with, and keep their connections when they are learned again", () => {
+    const closed: number[] = [];
+    const one = new LeaderSearch(
+      ends,
+      400,
+      ({ port }) =>
+        ({
+          ...endAt(port),
+          close: async () => void closed.push(port),
+        }) as Partial<ClientEnd> as ClientEnd,
+    );
+    one.learn(members);
+    const four = one.endOf({ host: "a", port: 4 });
+    expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 4, 5]);
+    one.learn([4, 6].map((port) => ({ host: "a", port })));
+    expect(one.endOf({ host: "a", port: 4 })).toBe(four);
+    expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 4, 6]);
+    expect(closed).toEqual([5]);
+    one.learn([]);
+    expect(one.ends.length).toBe(5);
+  });
+
+  test("are told by each hello", () => {
+    const servers = "a:7 a:8 nonsense";
+    const one = search();
+    one.found({ ...ends[0]!, servers } as Partial<ClientEnd> as ClientEnd);
+    expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 7, 8]);
+  });
 });
