@@ -17,7 +17,8 @@ const layers: Record<string, readonly string[]> = {
   config: ["lib"],
   server: ["lib", "env", "raft", "raftlog", "leveldb", "kv", "rpc", "config"],
   client: ["lib", "env", "rpc", "kv", "config"],
-  cli: ["lib", "env", "raft", "raftlog", "leveldb", "kv", "rpc", "config", "server", "client"],
+  backup: ["lib", "env", "raft", "raftlog", "leveldb", "kv", "config", "server"],
+  cli: ["lib", "env", "raft", "raftlog", "leveldb", "kv", "rpc", "config", "server", "client", "backup"],
 };
 
 /** From these rooms only types may be imported by the ones named. */

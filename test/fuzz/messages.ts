@@ -194,7 +194,10 @@ const decoders: readonly Decoder[] = [
     (reply) => encoded((writer) => encodeHelloReply(writer, { ...reply, code: knownCode(reply.code) })),
     (bytes) => {
       const reply = decodeHelloReply(new ByteReader(bytes));
-      ensure(!/\p{C}/u.test(reply.text + reply.leader), "texts of strangers hold no control characters");
+      ensure(
+        !/\p{C}/u.test(reply.text + reply.leader + reply.servers),
+        "texts of strangers hold no control characters",
+      );
       return { ...reply, code: knownCode(reply.code) };
     },
   ),

@@ -8,7 +8,7 @@ import { type Bytes, copyBytes } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
 import { readU32 } from "../../src/lib/codec.ts";
 import { KvraftError } from "../../src/lib/error.ts";
-import type { HardState } from "../../src/raft/types.ts";
+import type { HardState, Index } from "../../src/raft/types.ts";
 import { groupHeaderBytes, groupSeed } from "../../src/raftlog/group.ts";
 import { GroupReader } from "../../src/raftlog/group-reader.ts";
 import type { Persister } from "../../src/raftlog/persister.ts";
@@ -43,6 +43,7 @@ const seedOfGroups = groupSeed(owner);
 
 interface Content {
   readonly hardState: HardState;
+  readonly firstIndex: Index;
   readonly entries: readonly string[];
 }
 
@@ -58,13 +59,15 @@ interface Written {
   readonly disk: CrashDisk;
   /** By number, in order. */
   readonly groups: ReadonlyMap<number, Place>;
+  readonly firstIndex: Index;
 }
 
 function contentNow(log: Persister): Content {
-  return { hardState: log.readRaftState().hardState, entries: contentOf(log).entries };
+  const { firstIndex, entries } = contentOf(log);
+  return { hardState: log.readRaftState().hardState, firstIndex, entries };
 }
 
-/** A log with a random history of saves, replaced suffixes and restarts, closed. */
+/** A log with a random history of saves, replaced suffixes, dropped fronts, starts anew and restarts, closed. */
 function writeLog(prng: Prng): Written {
   const disk = new CrashDisk();
   const contents = new Map<number, Content>();
@@ -81,23 +84,31 @@ function writeLog(prng: Prng): Written {
       log = openLog(disk, options).log;
       remember();
     }
-    const isReplaced = log.lastIndex > 1 && prng.chance(1, 6);
-    if (isReplaced) term++;
-    const from = isReplaced ? prng.int(Math.max(1, log.lastIndex - 3), log.lastIndex) : log.lastIndex + 1;
+    if (prng.chance(1, 5)) log.compact({ upTo: log.lastIndex, tailEntries: prng.int(0, 5), tailBytes: 1e9 });
+    const { firstIndex, lastIndex } = log;
+    const isAnew = prng.chance(1, 20);
+    const isReplaced = !isAnew && lastIndex > firstIndex && prng.chance(1, 6);
+    if (isReplaced || isAnew) term++;
+    const decided = Math.max(lastIndex, log.readRaftState().hardState.commit);
+    const start = isAnew ? { term, index: decided + prng.int(0, 5) } : undefined;
+    const from = isReplaced
+      ? prng.int(Math.max(firstIndex, lastIndex - 3), lastIndex)
+      : (start?.index ?? lastIndex) + 1;
     const list = Array.from({ length: prng.int(isReplaced ? 1 : 0, 4) }, (_, at) =>
       randomEntry(prng, from + at, term),
     );
     const hardState = prng.chance(1, 2)
       ? state(term, prng.int(0, 3), prng.pick([peer, undefined]))
       : undefined;
-    save(disk, log, { hardState, entries: list });
+    save(disk, log, { hardState, entries: list, start });
     remember();
   }
+  const { firstIndex } = log;
   log.close();
   const groups = new Map<number, Place>();
   for (const [number, place] of groupsOf(filesOf(disk)))
     groups.set(number, { ...place, content: contents.get(number)! });
-  return { disk, groups };
+  return { disk, groups, firstIndex };
 }
 
 function filesOf(disk: CrashDisk): Map<string, Bytes> {
@@ -155,10 +166,13 @@ function open(files: Files, story: string): { disk: CrashDisk; log: Persister } 
 /** What was opened is a state that the log had, and lacks only what the damage has touched. */
 function judge(log: Persister, written: Written, files: Files, story: string): void {
   const found = contentNow(log);
-  const skipped = log.firstIndex - 1;
   const numbers = [...written.groups.keys()].toReversed();
-  const isShown = ({ content }: Place): boolean =>
-    Bun.deepEquals({ ...content, entries: content.entries.slice(skipped) }, found);
+  const isShown = ({ content }: Place): boolean => {
+    const skipped = found.firstIndex - content.firstIndex;
+    const { hardState } = content;
+    const entries = content.entries.slice(Math.max(0, skipped));
+    return skipped >= 0 && Bun.deepEquals({ hardState, firstIndex: found.firstIndex, entries }, found);
+  };
   for (const number of numbers) {
     const group = written.groups.get(number)!;
     if (isShown(group)) break;
@@ -169,7 +183,10 @@ function judge(log: Persister, written: Written, files: Files, story: string): v
   const isKnown = numbers.some((number) => isShown(written.groups.get(number)!));
   ensure(isKnown || isEmptyLog(found, log), `a log shows only what was once its content (${story})`);
   const isFrontGone = [...written.groups.values()].some(({ path }) => !files.has(path));
-  ensure(skipped === 0 || isFrontGone, `a log begins late only when a file is gone (${story})`);
+  ensure(
+    found.firstIndex === written.firstIndex || isFrontGone,
+    `a log begins late only when a file is gone (${story})`,
+  );
 }
 
 /** All files are gone: nothing is left that could tell. The node's identity says that there was a log. */

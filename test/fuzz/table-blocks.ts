@@ -240,6 +240,7 @@ function randomManifest(prng: Prng): Manifest {
     sequence: randomNumber(prng),
     applied: { index: randomNumber(prng), term: randomNumber(prng) },
     historyFloor: randomNumber(prng),
+    logStart: { index: randomNumber(prng), term: randomNumber(prng) },
     runs,
     merges: Array.from({ length: prng.int(0, 2) }, () => ({
       inputs: runs.map(({ id }) => id),

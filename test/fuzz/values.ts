@@ -14,7 +14,7 @@ import { printable } from "../../src/rpc/printable.ts";
 import type { Refusal } from "../../src/rpc/reply.ts";
 import type { FormReply, FormRequest } from "../../src/server/formation-messages.ts";
 import type { Identity } from "../../src/server/identity.ts";
-import type { Member } from "../../src/server/members.ts";
+import { type Member, type Members, membersOf } from "../../src/server/members.ts";
 import { randomBytes, randomId, randomNumber, randomText } from "./mutate.ts";
 
 /** What was written, as bytes of its own. */
@@ -50,7 +50,7 @@ export function randomHello(prng: Prng): Hello {
 
 export function randomHelloReply(prng: Prng): HelloReply {
   return {
-    code: prng.pick(["accepted", "version", "cluster", "node", "role", "busy", "state"]),
+    code: prng.pick(["accepted", "version", "cluster", "node", "role", "busy", "state", "removed"]),
     text: printable(randomText(prng, 40)),
     version: prng.int(0, 255),
     clusterId: randomId(prng),
@@ -60,6 +60,10 @@ export function randomHelloReply(prng: Prng): HelloReply {
     keyBytesMax: prng.u32(),
     valueBytesMax: prng.u32(),
     leader: prng.pick(["", "127.0.0.1:5001", "[::1]:5001"]),
+    bootId: prng.pick(["", randomId(prng)]),
+    servers: Array.from({ length: prng.pick([0, 1, 3, 90]) }, (_, place) => `127.0.0.1:${5001 + place}`).join(
+      " ",
+    ),
   };
 }
 
@@ -95,9 +99,15 @@ const entryKinds: readonly EntryKind[] = ["noop", "command", "config"];
 export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
   const envelope = { from, to, term: randomNumber(prng) };
   const id = (): EntryId => ({ term: randomNumber(prng), index: randomNumber(prng) });
-  switch (prng.int(1, 6)) {
+  switch (prng.int(1, 8)) {
     case 1:
-      return { kind: "request-vote", ...envelope, preVote: prng.chance(1, 2), last: id() };
+      return {
+        kind: "request-vote",
+        ...envelope,
+        preVote: prng.chance(1, 2),
+        isTransfer: prng.chance(1, 2),
+        last: id(),
+      };
     case 2:
       return {
         kind: "request-vote-reply",
@@ -120,6 +130,10 @@ export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
       };
     case 5:
       return { kind: "heartbeat", ...envelope, commit: randomNumber(prng), context: randomNumber(prng) };
+    case 6:
+      return { kind: "install-snapshot", ...envelope, start: id() };
+    case 7:
+      return { kind: "timeout-now", ...envelope };
     default:
       return { kind: "heartbeat-reply", ...envelope, context: randomNumber(prng) };
   }
@@ -136,11 +150,14 @@ function randomEntries(prng: Prng, prev: EntryId, termMax: number): Entry[] {
   return entries;
 }
 
-export function randomMembers(prng: Prng): Member[] {
-  return Array.from({ length: prng.int(0, 7) }, () => ({
+export function randomMembers(prng: Prng): Members {
+  const member = (): Member => ({
     nodeId: randomNodeId(prng),
-    address: prng.pick(["127.0.0.1:5001", "[::1]:65535", "db1.example:1", randomText(prng, 100)]),
-  }));
+    address: prng.pick(["127.0.0.1:5001", "[::1]:65535", "db1.example:1"]),
+    role: prng.pick(["voter", "incoming", "outgoing", "learner"]),
+  });
+  const removed = Array.from({ length: prng.int(0, 3) }, () => randomNodeId(prng));
+  return membersOf(Array.from({ length: prng.int(0, 7) }, member), removed);
 }
 
 export function randomFormRequest(prng: Prng): FormRequest {

@@ -1,21 +1,16 @@
+import { defaultLimits } from "../../src/config/config.ts";
 import { Prng } from "../../src/env/prng.ts";
-import type {
-  ClientPlan,
-  Fate,
-  Happening,
-  Incident,
-  IncidentKind,
-  MachinePlan,
-  Plan,
-  Target,
-  Weather,
-} from "./plan.ts";
+import { drawIncident, drawOrder } from "./draw-incident.ts";
+import { drawExtras, withExtras } from "./draw-members.ts";
+import type { ClientPlan, Incident, IncidentKind, MachinePlan, Plan, Weather } from "./plan.ts";
 
 export interface DrawOptions {
   /** Between them 200 client operations in a cluster of 3 to 5, for figures that compare. */
   readonly isStandard?: boolean;
   /** Only these kinds of incident, and many of them: to look for something in particular. */
   readonly kinds?: readonly IncidentKind[] | undefined;
+  /** Nobody comes or goes, and no log is dropped. */
+  readonly isStatic?: boolean;
 }
 
 const incidentKinds: readonly IncidentKind[] = [
@@ -42,15 +37,16 @@ const incidentKinds: readonly IncidentKind[] = [
   "clock-jump",
 ];
 
-const fates: readonly Fate[] = ["lost", "kept", "torn"];
-
 /**
  * Draws the world of a seed. Each run has only some kinds of fault (swarm testing): with all of them at once nothing gets far
  * enough to go wrong in an interesting way.
  */
 export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
   const prng = new Prng(seed);
-  const nodes = options.isStandard === true ? prng.int(3, 5) : drawNodeCount(prng.fork());
+  const founders = options.isStandard === true ? prng.int(3, 5) : drawNodeCount(prng.fork());
+  const isStatic = options.isStatic === true || options.isStandard === true;
+  const extras = isStatic ? undefined : drawExtras(new Prng(seed ^ membersStream), founders, options.kinds);
+  const nodes = founders + (extras?.spares ?? 0);
   const faultsMs = prng.int(6, 14) * 1000;
   const isFormationDisturbed = prng.chance(1, 8);
   const machines = drawMachines(prng.fork(), nodes);
@@ -59,6 +55,7 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
   const plan: Plan = {
     seed,
     machines,
+    founders,
     clients,
     keys: shape.pick([1, 2, 4, 8, 16]),
     valueBytesMax: shape.pick([16, 16, 64, 600, 4000]),
@@ -67,6 +64,9 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
       memtableBytes: shape.pick([300, 600, 2000, 1 << 20]),
       segmentBytes: shape.pick([4096, 8192, 32_768, 131_072]),
       uncommittedBytes: shape.pick([2000, 1 << 20]),
+      logTailEntries: defaultLimits.logTailEntries,
+      logTailBytes: defaultLimits.logTailBytes,
+      agreementEntries: 0,
     },
     weather: drawWeather(prng.fork()),
     isFormationDisturbed,
@@ -74,7 +74,8 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
     faultsMs,
     survivors: drawOrder(prng.fork(), nodes),
   };
-  return aimAtStore(plan, new Prng(seed ^ laterStream));
+  const aimed = aimAtStore(plan, new Prng(seed ^ laterStream));
+  return extras === undefined ? aimed : withExtras(aimed, extras);
 }
 
 /** What came later than the rest draws from a stream of its own: so most worlds of older seeds stay what they were. */
@@ -167,56 +168,6 @@ function drawIncidents(
   return incidents.sort((a, b) => a.atMs - b.atMs);
 }
 
-/** Half of all incidents meet the leader: the others matter less. */
-function drawTarget(prng: Prng, nodes: number): Target {
-  return prng.chance(1, 2) ? "leader" : prng.int(0, nodes - 1);
-}
-
-function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clients: number): Happening {
-  const target = drawTarget(prng, nodes);
-  const forMs = prng.pick([prng.int(10, 300), prng.int(300, 1500), prng.int(1500, 4000)]);
-  const mode = prng.pick(["hold", "drop"] as const);
-  const direction = prng.pick(["both", "both", "in", "out"] as const);
-  switch (kind) {
-    case "power-cut":
-      return { kind, target, forMs, fate: prng.pick(fates), isTold: prng.chance(1, 2) };
-    case "power-cut-at":
-      return { kind, target, forMs, ...drawMoment(prng), isAbrupt: prng.chance(1, 2) };
-    case "crash-twice":
-      return { kind, target, forMs, ...drawMoment(prng), afterMs: prng.int(1, 120) };
-    case "blackout":
-      return { kind, forMs: Math.min(forMs, 1000), fate: prng.pick(fates) };
-    case "partition": {
-      const side = drawOrder(prng, nodes).slice(0, prng.int(1, Math.max(1, nodes >> 1)));
-      return { kind, side, direction, mode, forMs };
-    }
-    case "isolate":
-      return { kind, target, direction, mode, forMs };
-    case "broken-link": {
-      const [from, to] = drawOrder(prng, nodes);
-      return { kind, from: from!, to: to ?? from!, isOneWay: prng.chance(1, 2), mode, forMs };
-    }
-    case "clog":
-      return { kind, target, delayMs: prng.int(20, 800), forMs };
-    case "slow-network":
-      return { kind, delayMs: prng.int(50, 500), forMs };
-    case "echo":
-      return { kind, target: "leader", delayMs: prng.int(400, 1000), forMs: prng.int(300, 1500) };
-    case "reset":
-      return { kind, target };
-    case "client-cut":
-      return { kind, client: prng.int(0, clients - 1), target, forMs };
-    case "disk-slow":
-      return { kind, target, writeMs: prng.int(50, 1500), forMs };
-    case "bit-rot":
-      return { kind, target, chance: prng.u32(), forMs };
-    case "clock-jump":
-      return { kind, target, byMs: prng.pick([-3_600_000, -5000, 5000, 3_600_000]) };
-    default:
-      return { kind, target, forMs };
-  }
-}
-
 /** Operations of a disk that divide the steps of the store's worker. */
 const storeMoments = [
   "create data/store/0",
@@ -231,22 +182,4 @@ const storeMoments = [
 const manyKeys = 64;
 /** Any number; with this one the worlds of the seeds in sim.test.ts, which failed before, are what they were. */
 const laterStream = 0x57_1a;
-
-/** An operation of a disk, and what becomes of what was not synced. */
-function drawMoment(prng: Prng): { readonly text: string; readonly operations: number; readonly fate: Fate } {
-  return {
-    text: prng.pick(["/store", "/log", "", "sync-folder", "sync-folder data/store", "rename"]),
-    operations: prng.int(0, 12),
-    fate: prng.pick(["torn", "torn", "lost", "kept"]),
-  };
-}
-
-/** All places in random order. */
-function drawOrder(prng: Prng, count: number): number[] {
-  const places = Array.from({ length: count }, (_, place) => place);
-  for (let at = count - 1; at > 0; at--) {
-    const other = prng.int(0, at);
-    [places[at], places[other]] = [places[other]!, places[at]!];
-  }
-  return places;
-}
+const membersStream = 0x3e_3b;

@@ -1,5 +1,6 @@
 import { unreachable } from "../../src/lib/assert.ts";
 import { rot } from "./bit-rot.ts";
+import type { SimOperator } from "./operator.ts";
 import { describeIncident, type Incident, type Target } from "./plan.ts";
 import type { SimMachine } from "./sim-machine.ts";
 import type { SimNet } from "./sim-net.ts";
@@ -11,8 +12,9 @@ export interface IncidentWorld {
   readonly net: SimNet;
   readonly trace: Trace;
   readonly machines: readonly SimMachine[];
-  /** How many machines may be damaged for good: with one more there is no majority to repair anything. */
-  readonly brokenMax: number;
+  readonly operator: SimOperator;
+  /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
+  mayLose(machine: SimMachine): boolean;
 }
 
 /** How the delay of an echo grows. */
@@ -51,7 +53,7 @@ export class Incidents {
   }
 
   #begin(incident: Incident): void {
-    const { trace, machines } = this.#world;
+    const { trace, machines, operator } = this.#world;
     trace.add(() => `── ${describeIncident(incident)}`);
     switch (incident.kind) {
       case "kill":
@@ -87,6 +89,22 @@ export class Incidents {
         return this.#echo(this.#machine(incident.target), incident);
       case "reset":
         return this.#reset(this.#machine(incident.target));
+      case "flap":
+        return this.#flap(this.#machine(incident.target), incident.everyMs, incident.forMs);
+      case "lag-crash":
+        return this.#lagAndCrash(this.#machine(incident.target), incident);
+      case "join":
+        return operator.join(incident.isPromoted);
+      case "remove":
+        return operator.remove(this.#machine(incident.target));
+      case "replace":
+        return operator.replace(this.#machine(incident.target));
+      case "replace-all":
+        return operator.replaceAll();
+      case "wipe":
+        return this.#wipe(this.#machine(incident.target), incident.forMs);
+      case "transfer":
+        return operator.transfer(incident.to === "any" ? undefined : machines[incident.to]!);
       case "client-cut":
         return this.#cutClient(incident.client, this.#machine(incident.target), incident.forMs);
       default:
@@ -247,6 +265,31 @@ export class Incidents {
       if (other !== machine) this.#world.net.reset(machine.name, other.name);
   }
 
+  #flap(machine: SimMachine, everyMs: number, forMs: number): void {
+    for (let atMs = 0; atMs <= forMs; atMs += everyMs) this.#later(atMs, () => this.#reset(machine));
+  }
+
+  #lagAndCrash(machine: SimMachine, incident: Extract<Incident, { kind: "lag-crash" }>): void {
+    const { forMs, downMs, fate, text, operations } = incident;
+    this.#down(machine, forMs, () => machine.kill());
+    this.#later(forMs, () => {
+      machine.disk.stopAt(text, operations, () => {
+        if (!this.#isOver) this.#down(machine, downMs, () => machine.cutPower(fate, true));
+      });
+    });
+  }
+
+  /** It is found with an empty disk, may start like that, and is replaced by itself after a while. */
+  #wipe(machine: SimMachine, forMs: number): void {
+    if (machine.isSpare || machine.isRemoved || machine.isWiped || !this.#world.mayLose(machine)) return;
+    machine.isWiped = true;
+    this.#down(machine, Math.min(forMs, 300), () => machine.wipe());
+    this.#later(forMs, () => {
+      machine.isHeldDown = false;
+      this.#world.operator.readmit(machine);
+    });
+  }
+
   #cutClient(client: number, machine: SimMachine, forMs: number): void {
     const { net } = this.#world;
     const name = `c${client + 1}`;
@@ -258,11 +301,9 @@ export class Incidents {
     });
   }
 
-  /** Damages a disk, unless so many are damaged already that what they held cannot be had from the others. */
+  /** Damages a disk, unless what it holds might not be had from the others. */
   #rot(machine: SimMachine, incident: Extract<Incident, { kind: "bit-rot" }>): void {
-    const { machines, brokenMax } = this.#world;
-    const others = machines.filter((other) => other !== machine && (other.isDamaged || other.isBroken));
-    if (others.length >= brokenMax) return;
+    if (!this.#world.mayLose(machine)) return;
     const place = rot(machine.disk, incident.chance);
     if (place === undefined) return;
     this.#world.trace.add(`${machine.name} has a bit flipped: ${place}`);

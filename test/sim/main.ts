@@ -30,6 +30,7 @@ async function replay(asked: number): Promise<void> {
 async function runMany(count: number): Promise<void> {
   const first = seedOf(crypto.randomUUID().replaceAll("-", ""));
   const startMs = performance.now();
+  const coverage = new Map<string, { runs: number; times: number }>();
   const sum = { runs: 0, failed: 0, operations: 0, acknowledged: 0, virtualMs: 0 };
   console.log(`seeds ${first}..${first + count - 1}`);
   for (let at = 0; at < count; at++) {
@@ -38,6 +39,10 @@ async function runMany(count: number): Promise<void> {
     sum.operations += report.operations;
     sum.acknowledged += report.acknowledged;
     sum.virtualMs += report.virtualMs;
+    for (const [name, times] of Object.entries(report.coverage)) {
+      const { runs, times: before } = coverage.get(name) ?? { runs: 0, times: 0 };
+      coverage.set(name, { runs: runs + Number(times > 0), times: before + times });
+    }
     if (report.reason !== undefined) {
       sum.failed++;
       for (const line of describePlan(report.plan)) console.log(line);
@@ -51,6 +56,7 @@ async function runMany(count: number): Promise<void> {
       `${(sum.virtualMs / 1000).toFixed(0)} s of virtual time in ${seconds.toFixed(1)} s, ` +
       `${(sum.virtualMs / 1000 / seconds).toFixed(0)} times real time, ${((60 * sum.runs) / seconds).toFixed(0)} runs a minute`,
   );
+  for (const [name, { runs, times }] of coverage) console.log(`  ${name}: ${times} in ${runs} runs`);
   process.exit(sum.failed === 0 ? 0 : 1);
 }
 

@@ -2,7 +2,16 @@ import type { Result } from "../../src/kv/result.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 import { Raft } from "../../src/raft/raft.ts";
-import type { Entry, Message, ReadState, Write } from "../../src/raft/types.ts";
+import type {
+  Configuration,
+  Entry,
+  EntryId,
+  Message,
+  NodeId,
+  ReadState,
+  Write,
+} from "../../src/raft/types.ts";
+import { Persister } from "../../src/raftlog/persister.ts";
 
 /**
  * Who watches the cores and the state machines of a run from outside. Whatever an observer throws ends the run.
@@ -28,6 +37,16 @@ export interface Observer {
   readsConfirmed(raft: Raft, reads: readonly ReadState[]): void;
   /** These entries leave the core, to be applied. */
   committed(raft: Raft, entries: readonly Entry[]): void;
+  /** Before the core is told that the process which led it is gone. */
+  toldGone(raft: Raft, id: NodeId): void;
+  /** Before the core is told that a snapshot has taken the place of the state. */
+  restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void;
+  /** A state machine has taken up what its store holds: the state after entry `index`. */
+  tookUp(machine: StateMachine, index: number): void;
+  /** A log was looked at for what may be dropped, and begins there now. */
+  compacted(log: Persister, upTo: number, firstIndexBefore: number): void;
+  /** A state machine has applied an entry that is no command. */
+  passed(machine: StateMachine, index: number): void;
   /** A state machine has applied a command, with this result. */
   applied(machine: StateMachine, index: number, data: Bytes, revisionBefore: number, result: Result): void;
 }
@@ -52,6 +71,7 @@ function meet(raft: Raft): Observer | undefined {
 // production code has no hook for it and does not know.
 
 const { tick, overslept, step, start, readIndex, wrote } = Raft.prototype;
+const { changeConfiguration, transferLeadership, reportGone, restore } = Raft.prototype;
 const { takeMessages, takeWrite, takeCommitted, takeReads } = Raft.prototype;
 
 Raft.prototype.tick = function (this: Raft): void {
@@ -76,6 +96,30 @@ Raft.prototype.start = function (this: Raft, command: Bytes) {
   const result = start.call(this, command);
   observer?.stepped(this);
   return result;
+};
+
+Raft.prototype.changeConfiguration = function (this: Raft, data: Bytes) {
+  const result = changeConfiguration.call(this, data);
+  observer?.stepped(this);
+  return result;
+};
+
+Raft.prototype.transferLeadership = function (this: Raft, to?: NodeId) {
+  const result = transferLeadership.call(this, to);
+  observer?.stepped(this);
+  return result;
+};
+
+Raft.prototype.reportGone = function (this: Raft, id: NodeId): void {
+  meet(this)?.toldGone(this, id);
+  reportGone.call(this, id);
+  observer?.stepped(this);
+};
+
+Raft.prototype.restore = function (this: Raft, snapshot: EntryId, configuration: Configuration): void {
+  meet(this)?.restored(this, snapshot, configuration);
+  restore.call(this, snapshot, configuration);
+  observer?.stepped(this);
 };
 
 Raft.prototype.wrote = function (this: Raft, id: number): void {
@@ -114,7 +158,32 @@ Raft.prototype.takeReads = function (this: Raft): readonly ReadState[] {
   return reads;
 };
 
-const { applyCommand } = StateMachine.prototype;
+const { applyCommand, applyConfiguration, applyNoop } = StateMachine.prototype;
+const takeUp = StateMachine.prototype.restore;
+
+StateMachine.prototype.restore = function (this: StateMachine, index: number): void {
+  takeUp.call(this, index);
+  observer?.tookUp(this, index);
+};
+
+StateMachine.prototype.applyConfiguration = function (this: StateMachine, index: number, data: Bytes): void {
+  applyConfiguration.call(this, index, data);
+  observer?.passed(this, index);
+};
+
+StateMachine.prototype.applyNoop = function (this: StateMachine, index: number): void {
+  applyNoop.call(this, index);
+  observer?.passed(this, index);
+};
+
+const { compact } = Persister.prototype;
+
+Persister.prototype.compact = function (this: Persister, keep): boolean {
+  const before = this.firstIndex;
+  const isMore = compact.call(this, keep);
+  observer?.compacted(this, keep.upTo, before);
+  return isMore;
+};
 
 StateMachine.prototype.applyCommand = function (this: StateMachine, index: number, data: Bytes): Result {
   const before = this.revision;

@@ -73,13 +73,35 @@ export type Happening =
   /** It hears later and later what the others say, and then nothing that it says gets out. */
   | { readonly kind: "echo"; readonly target: Target; readonly delayMs: number; readonly forMs: number }
   | { readonly kind: "reset"; readonly target: Target }
+  /** All of its connections are reset again and again. */
+  | { readonly kind: "flap"; readonly target: Target; readonly everyMs: number; readonly forMs: number }
   | { readonly kind: "client-cut"; readonly client: number; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-fails"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "bit-rot"; readonly target: Target; readonly chance: number; readonly forMs: number }
-  | { readonly kind: "clock-jump"; readonly target: Target; readonly byMs: number };
+  | { readonly kind: "clock-jump"; readonly target: Target; readonly byMs: number }
+  | {
+      /** It is away for so long that it needs a snapshot, and then loses power at an operation of its disk. */
+      readonly kind: "lag-crash";
+      readonly target: Target;
+      readonly forMs: number;
+      readonly downMs: number;
+      readonly fate: Fate;
+      readonly text: string;
+      readonly operations: number;
+    }
+  /** What whoever runs the cluster does: it takes its time, and may come to nothing. */
+  | { readonly kind: "join"; readonly isPromoted: boolean }
+  | { readonly kind: "remove"; readonly target: Target }
+  /** A new machine for an old one, in one change. */
+  | { readonly kind: "replace"; readonly target: Target }
+  /** As many new machines as there are take the place of all voters, in one change. */
+  | { readonly kind: "replace-all" }
+  /** The disk is lost with all that was on it: the machine has to come back as somebody else. */
+  | { readonly kind: "wipe"; readonly target: Target; readonly forMs: number }
+  | { readonly kind: "transfer"; readonly to: number | "any" };
 
 export type IncidentKind = Incident["kind"];
 
@@ -120,12 +142,23 @@ export interface ClientPlan {
  */
 export interface Plan {
   readonly seed: number;
+  /** All that were ever bought. */
   readonly machines: readonly MachinePlan[];
+  /** So many of them, the first ones, form the cluster; the others wait to be let in. */
+  readonly founders: number;
   readonly clients: readonly ClientPlan[];
   readonly keys: number;
   readonly valueBytesMax: number;
   readonly timings: Timings;
-  readonly limits: Pick<Limits, "memtableBytes" | "segmentBytes" | "uncommittedBytes">;
+  readonly limits: Pick<
+    Limits,
+    | "memtableBytes"
+    | "segmentBytes"
+    | "uncommittedBytes"
+    | "logTailEntries"
+    | "logTailBytes"
+    | "agreementEntries"
+  >;
   readonly weather: Weather;
   /** Whether things go wrong already while the cluster is formed; then all machines live on in the second phase. */
   readonly isFormationDisturbed: boolean;
@@ -146,12 +179,13 @@ export function describePlan(plan: Plan): string[] {
   );
   const disks = machines.map(({ writeMsMin, writeMsMax }) => `${writeMsMin}..${writeMsMax}`);
   return [
-    `world: ${machines.length} nodes, ${clients.length} clients (depth ${depths}), ${operations} operations on ${plan.keys} keys`,
+    `world: ${plan.founders} of ${machines.length} nodes, ${clients.length} clients (depth ${depths}), ${operations} operations on ${plan.keys} keys`,
     `  network: ${weather.latencyMsMin}..${weather.latencyMsMax} ms, of 1000 frames ${weather.lossPerMille} lost, ` +
       `${weather.duplicatePerMille} twice, ${weather.delayPerMille} late by up to ${weather.delayMsMax} ms` +
       `${weather.isChopped ? ", in pieces" : ""}`,
     `  clocks: ${clocks.join(", ")}; writes ms: ${disks.join(", ")}`,
-    `  limits: memtable ${limits.memtableBytes}, segment ${limits.segmentBytes}, uncommitted ${limits.uncommittedBytes} bytes; ` +
+    `  limits: memtable ${limits.memtableBytes}, segment ${limits.segmentBytes}, uncommitted ${limits.uncommittedBytes} bytes, ` +
+      `tail ${limits.logTailEntries} entries or ${limits.logTailBytes} bytes, agreement every ${limits.agreementEntries} entries; ` +
       `values up to ${plan.valueBytesMax}`,
     `  timings: tick ${timings.tickMs}, heartbeat ${timings.heartbeatMs}, election ${timings.electionMinMs}..` +
       `${timings.electionMaxMs}, disk stall ${timings.diskStallMs} ms`,

@@ -2,9 +2,23 @@ import { assert } from "../../src/lib/assert.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
 import { describeEntry, describeId, describeMessage } from "../../src/raft/describe.ts";
 import { checkProgress, checkState, checkStep } from "../../src/raft/invariants.ts";
-import type { Raft, RaftState } from "../../src/raft/raft.ts";
-import type { Entry, Index, Message, NodeId, ReadState, Term, Write } from "../../src/raft/types.ts";
+import type { Raft } from "../../src/raft/raft.ts";
+import type { RaftState } from "../../src/raft/raft-options.ts";
+import type {
+  Configuration,
+  Entry,
+  EntryId,
+  Index,
+  Message,
+  NodeId,
+  ReadState,
+  Term,
+  Write,
+} from "../../src/raft/types.ts";
+import { decodeMembers, type Members } from "../../src/server/members.ts";
+import { dumbQuorum } from "../raft/dumb-quorum.ts";
 import { DurableLog } from "./durable-log.ts";
+import { Majorities } from "./majorities.ts";
 
 /** One life of one node's core. */
 interface Life {
@@ -18,6 +32,22 @@ interface Life {
   readonly matches: Map<NodeId, Index>;
   /** By the context of a read: all that was decided when it was asked for. */
   readonly reads: Map<number, Index>;
+  /** In force when it was last looked at. */
+  configuration: Configuration;
+}
+
+/** What a run has seen of the things that are easily missed. */
+export interface RaftCoverage {
+  /** Logs that began anew after a snapshot, and logs that went on after one. */
+  begunAnew: number;
+  wentOn: number;
+  joint: number;
+  learners: number;
+  removed: number;
+  /** Campaigns that a leader asked for, and those of them that were won. */
+  asked: number;
+  handedOver: number;
+  leaders: number;
 }
 
 const kinds: readonly Entry["kind"][] = ["noop", "command", "config"];
@@ -32,21 +62,38 @@ export class RaftChecker {
   readonly #lives = new Map<Raft, Life>();
   readonly #disks = new Map<NodeId, DurableLog>();
   readonly #current = new Map<NodeId, Raft>();
-  /** Who votes: all that the first entry names, which is as many as were ever seen by it. */
-  readonly #votersCount: number;
+  readonly #isUp: (raft: Raft) => boolean;
+  readonly #majorities = new Majorities();
+  /** All configurations that were decided, oldest first. */
+  readonly #configurations: { readonly index: Index; readonly members: Members }[] = [];
+  /** Nodes whose disks were lost: they are no more. */
+  readonly #wiped = new Set<NodeId>();
+  readonly coverage: RaftCoverage = {
+    begunAnew: 0,
+    wentOn: 0,
+    joint: 0,
+    learners: 0,
+    removed: 0,
+    asked: 0,
+    handedOver: 0,
+    leaders: 0,
+  };
   /** Election safety. */
   readonly #leaders = new Map<Term, NodeId>();
   /** One vote per voter and term: `voter term` to candidate. */
   readonly #votes = new Map<string, NodeId>();
   /** Who forecast a vote: `candidate term` to voters. */
   readonly #forecasts = new Map<string, Set<NodeId>>();
+  /** Whom a leader has asked to campaign at once, and in which term: those ask nobody whether they may (thesis 3.10). */
+  readonly #asked = new Set<string>();
   /** Log matching by induction: `index term` to a hash of the entry and the term before it. */
   readonly #entries = new Map<string, number>();
   /** The one history, from index 1 on. */
   readonly #decided: { readonly term: Term; readonly hash: number; readonly committedIn: Term }[] = [];
 
-  constructor(votersCount: number, electionTicksMin: number) {
-    this.#votersCount = votersCount;
+  /** `isUp` tells whether the process of a core lives. */
+  constructor(electionTicksMin: number, isUp: (raft: Raft) => boolean) {
+    this.#isUp = isUp;
     this.#electionTicksMin = electionTicksMin;
   }
 
@@ -55,9 +102,46 @@ export class RaftChecker {
     return this.#decided.length;
   }
 
-  /** The highest term that had a leader. */
+  /** How many terms had a leader. */
   get leadersCount(): number {
     return this.#leaders.size;
+  }
+
+  /** The newest members that were decided; undefined before the first ones are. */
+  get members(): Members | undefined {
+    return this.#configurations.at(-1)?.members;
+  }
+
+  /** Whether it was decided that this node is no member any more. */
+  isRemoved(id: NodeId): boolean {
+    return this.members?.removed.includes(id) === true;
+  }
+
+  /** All configurations that may decide something: the decided one, and what logs hold that came after it. */
+  get openConfigurations(): Configuration[] {
+    const { members } = this;
+    const all: Configuration[] = members === undefined ? [] : [members];
+    const last = this.#lastDecided;
+    for (const [id, raft] of this.#current)
+      if (
+        !this.#wiped.has(id) &&
+        raft.configuration.incoming.length > 0 &&
+        raft.getState().last.index >= last.index
+      )
+        all.push(raft.configuration);
+    return all;
+  }
+
+  /**
+   * The disk of this node is lost. What it has vouched for before still counts: who never speaks again cannot vote for
+   * anybody who lacks it either, so that every later majority has somebody else who holds it.
+   */
+  wiped(id: NodeId): void {
+    this.#wiped.add(id);
+  }
+
+  get #lastDecided(): EntryId {
+    return { index: this.#decided.length, term: this.#decided.at(-1)?.term ?? 0 };
   }
 
   /** The core of a node's present or last life. */
@@ -80,17 +164,45 @@ export class RaftChecker {
     const state = raft.getState();
     checkState(state);
     checkStep(before, state);
+    this.#noticeConfiguration(raft, life, state);
     if (state.role === "leader") {
       checkProgress(state, raft.progress);
       if (before.role !== "leader" || before.term !== state.term) this.#elected(raft, life, state);
-      this.#checkContact(life);
+      this.#checkContact(life, raft.configuration);
+      if (raft.isSettled)
+        assert(
+          isVoterOf(raft.configuration, state.id),
+          `${state.id} leads term ${state.term}, and knows that it is no voter any more`,
+        );
       this.#checkMatches(raft, life);
     }
     if (state.role === "candidate" && (before.role !== "candidate" || before.term !== state.term))
-      this.#checkForecast(state);
+      this.#checkForecast(state, raft.configuration);
+    if (state.role.endsWith("candidate") && before.role !== state.role) this.#checkMayLead(raft, state);
     if (state.durable !== before.durable) this.#checkDurable(raft, state);
     if (state.commit > before.commit) this.#checkCommits(raft, state, before.commit);
+    if (state.last.index !== before.last.index || state.last.term !== before.last.term)
+      this.#checkMajorities();
     life.before = state;
+  }
+
+  /** A state has taken the place of what this node held: that after a decided entry, with the members as of then. */
+  restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void {
+    const { id, before } = this.#lifeOf(raft);
+    const { index, term } = snapshot;
+    const what = `${id} takes over the state after entry ${describeId(snapshot)}`;
+    assert(index > before.applied, `${what}, and has applied ${before.applied}`);
+    assert(this.#decided[index - 1]?.term === term, `${what}, which is not decided`);
+    const right = this.#configurations.findLast((decided) => decided.index <= index)?.members;
+    assert(
+      JSON.stringify(right) === JSON.stringify(configuration),
+      `${what} with the members ${JSON.stringify(configuration)}, right is ${JSON.stringify(right)}`,
+    );
+    const own = index > before.last.index ? undefined : raft.entries(index, 0)[0];
+    const goesOn = own?.term === term;
+    if (goesOn) this.coverage.wentOn++;
+    else this.coverage.begunAnew++;
+    this.#diskOf(id).restored(snapshot, goesOn);
   }
 
   heard(raft: Raft, message: Message): void {
@@ -108,10 +220,15 @@ export class RaftChecker {
         if (!ok) assert(false, `${why}: ${describeMessage(message)}, its disk has ${disk.describe()}`);
       };
       holds(message.from === id && message.to !== id, "a node speaks for itself, to others");
+      holds(!this.#wiped.has(id), "a node whose disk was lost never speaks again");
       switch (message.kind) {
         case "request-vote":
           if (!message.preVote) {
             holds(disk.hasVote(message.term, id), "a campaign's own vote is durable first");
+            holds(
+              !message.isTransfer || this.#asked.has(`${id} ${message.term}`),
+              "only whom a leader has asked says that it wants the votes",
+            );
             this.#voted(id, message.term, id, message);
           }
           break;
@@ -120,6 +237,9 @@ export class RaftChecker {
           break;
         case "append-entries":
           this.#checkEntries(message.prev.term, message.entries);
+          break;
+        case "timeout-now":
+          this.#checkHandOver(raft, message);
           break;
         case "append-entries-reply":
           // A refusal vouches for nothing.
@@ -181,6 +301,7 @@ export class RaftChecker {
     if (former !== undefined) this.#lives.delete(former);
     // The commit that its disk remembers is checked like one that it learns.
     const before = { ...state, commit: state.applied };
+    assert(!this.#wiped.has(id), `${id} has lost its disk, and never comes back as itself`);
     const heardAt = new Map<NodeId, number>();
     this.#lives.set(raft, {
       id,
@@ -190,9 +311,11 @@ export class RaftChecker {
       ledFromTick: 0,
       matches: new Map(),
       reads: new Map(),
+      configuration: raft.configuration,
     });
     this.#current.set(id, raft);
     this.#diskOf(id).recovered(raft, state);
+    this.#checkMajorities();
   }
 
   #lifeOf(raft: Raft): Life {
@@ -243,11 +366,13 @@ export class RaftChecker {
     const other = this.#leaders.get(term);
     assert(other === undefined || other === id, `one leader per term: ${id} and ${other} in ${term}`);
     this.#leaders.set(term, id);
-    let votes = 0;
-    for (const voter of this.#disks.keys()) if (this.#votes.get(`${voter} ${term}`) === id) votes++;
+    const votes = new Set<NodeId>();
+    for (const voter of this.#disks.keys()) if (this.#votes.get(`${voter} ${term}`) === id) votes.add(voter);
     // Its own vote counts when it is durable, and nobody else need have heard of it.
-    if (!this.#votes.has(`${id} ${term}`) && this.#diskOf(id).hasVote(term, id)) votes++;
-    assert(this.#isMajority(votes), `${id} leads term ${term} with ${votes} votes`);
+    if (!this.#votes.has(`${id} ${term}`) && this.#diskOf(id).hasVote(term, id)) votes.add(id);
+    assert(dumbQuorum(raft.configuration, votes), `${id} leads term ${term} with ${votes.size} votes`);
+    this.coverage.leaders++;
+    if (this.#asked.has(`${id} ${term}`)) this.coverage.handedOver++;
     life.ledFromTick = life.ticks;
     life.heardAt.clear();
     life.matches.clear();
@@ -265,13 +390,13 @@ export class RaftChecker {
   }
 
   /** CheckQuorum: a leader that no quorum has answered for two election timeouts has stepped down (thesis 6.2). */
-  #checkContact(life: Life): void {
+  #checkContact(life: Life, configuration: Configuration): void {
     const since = life.ticks - 2 * this.#electionTicksMin - 1;
     if (life.ledFromTick > since) return;
-    let count = 1;
-    for (const tick of life.heardAt.values()) if (tick >= since) count++;
+    const heard = new Set([life.id]);
+    for (const [id, tick] of life.heardAt) if (tick >= since) heard.add(id);
     assert(
-      this.#isMajority(count),
+      dumbQuorum(configuration, heard),
       `${life.id} leads term ${life.before.term} though no quorum has answered for two election timeouts`,
     );
   }
@@ -287,6 +412,7 @@ export class RaftChecker {
   }
 
   #checkMatches(raft: Raft, life: Life): void {
+    for (const peer of life.matches.keys()) if (!raft.progress.has(peer)) life.matches.delete(peer);
     for (const [peer, { match }] of raft.progress) {
       const before = life.matches.get(peer) ?? 0;
       assert(match >= before, `${life.id} knew that ${peer} has entry ${before}, and now only ${match}`);
@@ -294,13 +420,56 @@ export class RaftChecker {
     }
   }
 
-  /** PreVote: nobody raises its term without the forecast of a quorum (thesis 9.6). */
-  #checkForecast(state: RaftState): void {
-    const count = 1 + (this.#forecasts.get(`${state.id} ${state.term}`)?.size ?? 0);
+  /** PreVote: nobody raises its term without the forecast of a quorum (thesis 9.6), unless the leader itself wants it. */
+  #checkForecast(state: RaftState, configuration: Configuration): void {
+    if (this.#asked.has(`${state.id} ${state.term}`)) return;
+    const voters = new Set([state.id, ...(this.#forecasts.get(`${state.id} ${state.term}`) ?? [])]);
     assert(
-      this.#isMajority(count),
-      `${state.id} campaigns in term ${state.term} with ${count} forecasts of a vote`,
+      dumbQuorum(configuration, voters),
+      `${state.id} campaigns in term ${state.term} with ${voters.size} forecasts of a vote`,
     );
+  }
+
+  /** Only who votes by a configuration that may be in force campaigns: no learner, and nobody who knows to be out. */
+  #checkMayLead(raft: Raft, { id, commit, last }: RaftState): void {
+    const decided = this.#configurations.findLast(({ index }) => index <= commit)?.members;
+    if (decided !== undefined && isVoterOf(decided, id)) return;
+    for (let index = commit + 1; index <= last.index; )
+      for (const { kind, data } of raft.entries(index, 1 << 20)) {
+        if (kind === "config" && isVoterOf(decodeMembers(data), id)) return;
+        index++;
+      }
+    assert(false, `${id} campaigns and votes by no configuration that may be in force`);
+  }
+
+  /** A leader hands over to who has its whole log, durably (thesis 3.10); one that is out asks whoever has most of it. */
+  #checkHandOver(raft: Raft, message: Message): void {
+    this.#asked.add(`${message.to} ${message.term + 1}`);
+    this.coverage.asked++;
+    const { role, last } = raft.getState();
+    if (role !== "leader") return;
+    const disk = this.#diskOf(message.to);
+    if (!disk.has(last))
+      assert(false, `${describeMessage(message)} before it has the log: ${disk.describe()}`);
+  }
+
+  #noticeConfiguration(raft: Raft, life: Life, state: RaftState): void {
+    const { configuration } = raft;
+    if (configuration === life.configuration) return;
+    // A leader hopes the best of who is new.
+    const known = new Set(membersOf(life.configuration));
+    if (state.role === "leader")
+      for (const id of membersOf(configuration)) if (!known.has(id)) life.heardAt.set(id, life.ticks);
+    life.configuration = configuration;
+    this.#checkMajorities();
+  }
+
+  #checkMajorities(): void {
+    const { members } = this;
+    if (members === undefined) return;
+    const cores: Raft[] = [];
+    for (const raft of this.#current.values()) if (this.#isUp(raft)) cores.push(raft);
+    this.#majorities.check(cores, members, this.#lastDecided);
   }
 
   #checkEntries(termBefore: Term, entries: readonly Entry[]): void {
@@ -325,7 +494,7 @@ export class RaftChecker {
     while (index <= state.commit) {
       for (const entry of raft.entries(index, 1 << 20)) {
         if (entry.index > state.commit) break;
-        this.#checkCommit(state, entry);
+        this.#checkCommit(raft, state, entry);
         index++;
       }
     }
@@ -337,7 +506,7 @@ export class RaftChecker {
     );
   }
 
-  #checkCommit(state: RaftState, entry: Entry): void {
+  #checkCommit(raft: Raft, state: RaftState, entry: Entry): void {
     const decided = this.#decided[entry.index - 1];
     if (decided !== undefined) {
       if (decided.term !== entry.term || decided.hash !== hashOf(entry))
@@ -349,19 +518,34 @@ export class RaftChecker {
     }
     assert(this.#decided.length === entry.index - 1, "entries are decided in order");
     this.#decided.push({ term: entry.term, hash: hashOf(entry), committedIn: state.term });
+    if (entry.kind === "config") this.#decideMembers(entry);
     // The first entry is put into every log when the cluster is formed, and needs no leader.
     if (entry.index === 1) return;
-    let held = 0;
-    for (const disk of this.#disks.values()) if (disk.has(entry)) held++;
+    const held = new Set<NodeId>();
+    for (const [id, disk] of this.#disks) if (disk.has(entry)) held.add(id);
     assert(
-      this.#isMajority(held),
-      `${describeEntry(entry)} is committed by ${state.id} and durable on ${held} of ${this.#votersCount} nodes`,
+      dumbQuorum(raft.configuration, held),
+      `${describeEntry(entry)} is committed by ${state.id} and durable on ${held.size} of ${membersOf(raft.configuration).length} nodes`,
     );
   }
 
-  #isMajority(count: number): boolean {
-    return count > this.#votersCount / 2;
+  #decideMembers({ index, data }: Entry): void {
+    const before = this.members;
+    const members = decodeMembers(data);
+    this.#configurations.push({ index, members });
+    if (before === undefined) return;
+    if (members.outgoing.length > 0) this.coverage.joint++;
+    if (members.learners.length > before.learners.length) this.coverage.learners++;
+    this.coverage.removed += members.removed.length - before.removed.length;
   }
+}
+
+function membersOf({ incoming, outgoing, learners }: Configuration): NodeId[] {
+  return [...new Set([...incoming, ...outgoing, ...learners])];
+}
+
+function isVoterOf({ incoming, outgoing }: Configuration, id: NodeId): boolean {
+  return incoming.includes(id) || outgoing.includes(id);
 }
 
 function hashOf(entry: Entry): number {

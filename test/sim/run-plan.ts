@@ -1,7 +1,7 @@
 import { messageOf } from "../../src/lib/error.ts";
 import type { Plan } from "./plan.ts";
 import type { StoreWork } from "./sim-workers.ts";
-import { Simulation } from "./simulation.ts";
+import { type Coverage, Simulation } from "./simulation.ts";
 
 /** What became of one run. */
 export interface Report {
@@ -18,6 +18,7 @@ export interface Report {
   readonly virtualMs: number;
   /** What all stores have done. */
   readonly storeWork: StoreWork;
+  readonly coverage: Coverage;
   /** Of all that clients saw and all that happened: equal seeds give equal ones. */
   readonly fingerprint: string;
 }
@@ -63,6 +64,7 @@ function simulate(plan: Plan, onLine: ((line: string) => void) | undefined): Rep
     events,
     virtualMs: timeline.nowMs,
     storeWork: simulation.storeWork,
+    coverage: simulation.coverage,
     fingerprint: Bun.hash(JSON.stringify([history, trace.count, events, timeline.nowMs])).toString(16),
   };
 }

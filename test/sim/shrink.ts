@@ -1,5 +1,7 @@
 import type { Plan } from "./plan.ts";
 
+/** A log that is never dropped. */
+const keptWhole = { logTailEntries: 100_000, logTailBytes: 64 * 1024 * 1024 };
 /** Runs that a shrink may take. */
 const attemptsMax = 300;
 
@@ -55,6 +57,7 @@ function calmer(plan: Plan): Partial<Plan>[] {
     { machines: machines.map((machine) => ({ ...machine, clockRate: 1, skewMs: 0 })) },
     { machines: machines.map((machine) => ({ ...machine, writeMsMin: 1, writeMsMax: 2, syncMsMax: 1 })) },
     { isFormationDisturbed: false },
+    { limits: { ...plan.limits, ...keptWhole } },
     { valueBytesMax: 16 },
     { keys: 1 },
   ];

@@ -84,6 +84,14 @@ export class SimDisk {
     this.#locks.clear();
   }
 
+  /** Another disk takes its place, with nothing on it. No process uses it. */
+  wipe(): void {
+    this.#unsyncedNames.clear();
+    this.#names = new Map();
+    this.#durableNames = new Map();
+    this.#locks.clear();
+  }
+
   /** Damages what is stored, and what is seen of it. */
   flip(path: string, offset: number, bit: number): void {
     this.#file("damage", path).flip(offset, bit);

@@ -38,8 +38,20 @@ export class SimMachine {
   /** Its disk was made to fail, or to be full, so that its process may end by itself. */
   mayFail = false;
   isDamaged = false;
+  /** Nobody has put it to use yet, or again. */
+  isSpare: boolean;
+  /** Its disk was lost, and whoever it was is a member still. */
+  isWiped = false;
+  /** It was told that it is no member any more, and has ended. */
+  isRemoved = false;
+  /** The server by which it asks to be let in; undefined for a founder. */
+  joinVia: Address | undefined;
+  /** When its last process has ended, in virtual time. */
+  endedAtMs: number | undefined;
   process: SimProcess | undefined;
   server: KVServer | undefined;
+  /** Told that all that was on its disk is lost. */
+  onWiped: (machine: SimMachine) => void = () => {};
   readonly #world: {
     readonly timeline: Timeline;
     readonly net: SimNet;
@@ -59,6 +71,7 @@ export class SimMachine {
     this.place = place;
     this.name = `n${place + 1}`;
     this.plan = world.plan.machines[place]!;
+    this.isSpare = place >= world.plan.founders;
     this.skewMs = this.plan.skewMs;
     this.#prng = prng;
     this.#ended = ended;
@@ -75,6 +88,10 @@ export class SimMachine {
     this.disk = new SimDisk(world.timeline, prng.fork(), this.weather);
   }
 
+  get address(): Address {
+    return { host: this.name, port: 5001 };
+  }
+
   get isUp(): boolean {
     return this.server !== undefined;
   }
@@ -85,7 +102,7 @@ export class SimMachine {
 
   /** Starts the process, unless it runs or may not. */
   start(): void {
-    if (this.isUp || this.isHeldDown || this.isBroken) return;
+    if (this.isUp || this.isHeldDown || this.isBroken || this.isSpare) return;
     const { timeline, net, trace } = this.#world;
     const { clockRate } = this.plan;
     const process = new SimProcess(timeline, { name: this.name, clockRate, skewMs: this.skewMs });
@@ -102,7 +119,8 @@ export class SimMachine {
     trace.add(`${this.name} starts`);
     try {
       const log = (level: string, line: string) => trace.add(`${this.name} ${level}: ${line}`);
-      const server = KVServer.start(this.#config(), { env, log });
+      const join = this.joinVia;
+      const server = KVServer.start(this.#config(), join === undefined ? { env, log } : { env, log, join });
       this.server = server;
       void server.stopped.then((failure) => this.#stopped(server, failure));
     } catch (error) {
@@ -133,11 +151,22 @@ export class SimMachine {
     this.disk.powerCut(fate);
   }
 
+  /** Its disk is a new one. It is down, and stays so until it is started. */
+  wipe(): void {
+    this.kill();
+    this.#world.trace.add(`${this.name} has an empty disk`);
+    this.disk.wipe();
+    this.isDamaged = false;
+    this.isBroken = false;
+    this.onWiped(this);
+  }
+
   #died(how: "reset" | "silent"): void {
     const { process } = this;
     this.process = undefined;
     this.server = undefined;
     if (process === undefined) return;
+    this.endedAtMs = this.#world.timeline.nowMs;
     process.die();
     this.#world.net.died(process, this.name, how);
   }
@@ -152,10 +181,15 @@ export class SimMachine {
   }
 
   #config(): ServerConfig {
-    const { timings, limits, machines } = this.#world.plan;
+    const { timings, limits, founders } = this.#world.plan;
+    const founding = Array.from(
+      { length: founders },
+      (_, place): Address => ({ host: `n${place + 1}`, port: 5001 }),
+    );
+    const isFounder = this.joinVia === undefined;
     return {
-      me: this.place,
-      servers: machines.map((_, place): Address => ({ host: `n${place + 1}`, port: 5001 })),
+      me: isFounder ? this.place : 0,
+      servers: isFounder ? founding : [this.address],
       dataDir,
       timings,
       limits: { ...defaultLimits, ...limits, valueBytes: 16 * 1024, keyBytes: 256 },

@@ -207,6 +207,7 @@ test("a killed process tells the others by its system, after what it had sent; n
   world.run(20);
   expect(again.failures).toHaveLength(1);
   expect(again.failures[0]).toContain(refusedText);
+  expect(again.kinds).toEqual(["refused"]);
 });
 
 test("after a power cut nobody is told; a new process's system answers the next write with a reset", () => {

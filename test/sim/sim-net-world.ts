@@ -1,4 +1,4 @@
-import type { Net, Socket, SocketHandler } from "../../src/env/net.ts";
+import type { ConnectFailure, Net, Socket, SocketHandler } from "../../src/env/net.ts";
 import { Prng } from "../../src/env/prng.ts";
 import { type Bytes, concatBytes } from "../../src/lib/bytes.ts";
 import { ByteWriter } from "../../src/lib/codec.ts";
@@ -61,7 +61,7 @@ export class World {
   }
 
   dial(from: Host, to: string, port = 5001): Dialled {
-    const dialled: Dialled = { side: undefined, failures: [], openedMs: -1, cancel: () => {} };
+    const dialled: Dialled = { side: undefined, failures: [], kinds: [], openedMs: -1, cancel: () => {} };
     const { cancel } = from.net.connect(
       to,
       port,
@@ -70,7 +70,10 @@ export class World {
         dialled.side = new Side(this, socket);
         return dialled.side;
       },
-      (reason) => dialled.failures.push(`${this.timeline.nowMs}: ${reason}`),
+      (reason, kind) => {
+        dialled.failures.push(`${this.timeline.nowMs}: ${reason}`);
+        dialled.kinds.push(kind);
+      },
     );
     dialled.cancel = cancel;
     return dialled;
@@ -90,6 +93,7 @@ export class World {
 export interface Dialled {
   side: Side | undefined;
   failures: string[];
+  kinds: ConnectFailure[];
   openedMs: number;
   cancel: () => void;
 }

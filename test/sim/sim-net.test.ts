@@ -143,7 +143,37 @@ test("a dial to nobody is refused after a round trip, on a machine that is known
   const dials = [world.dial(a, "b"), world.dial(a, "nowhere")];
   expect(dials.map(({ failures }) => failures)).toEqual([[], []]);
   world.run(10);
-  for (const { failures } of dials) expect(failures).toEqual([`2: ${refusedText}`]);
+  for (const { failures, kinds } of dials) {
+    expect(failures).toEqual([`2: ${refusedText}`]);
+    expect(kinds).toEqual(["refused"]);
+  }
+});
+
+test("a dial is not refused by a machine without power, behind a cut, or with a process that is busy", () => {
+  const world = new World();
+  const a = world.host("a");
+  const dead = world.host("dead");
+  const busy = world.host("busy");
+  world.kill(dead, "silent");
+  world.net.cut("cut", "a", "drop");
+  world.net.cut("a", "held", "hold");
+  world.listen(busy);
+  busy.process.spend(5000);
+  const dials = ["dead", "cut", "held", "busy"].map((name) => world.dial(a, name));
+  world.run(4000);
+  for (const { failures, side } of dials) expect([failures, side]).toEqual([[], undefined]);
+});
+
+test("a connection that is reset before the dial knows of it was not refused", () => {
+  const world = new World();
+  const [a, b] = [world.host("a"), world.host("b")];
+  b.net.listen("b", 5001, (socket) => new Side(world, socket));
+  const dialled = world.dial(a, "b");
+  world.run(1);
+  world.net.reset("a", "b");
+  world.run(20);
+  expect(dialled.side).toBeUndefined();
+  expect(dialled.kinds).toEqual(["unreachable"]);
 });
 
 test("a dial through a cut of either way succeeds after the heal", () => {
@@ -203,6 +233,7 @@ test("a listener that dies while a dial waits for it", () => {
   refused.kill(b, "reset");
   refused.run(10);
   expect(dialled.failures).toEqual([`11: ${refusedText}`]);
+  expect(dialled.kinds).toEqual(["refused"]);
 });
 
 test("a listener that dies when it has accepted resets the connection; a dialler that dies is forgotten", () => {

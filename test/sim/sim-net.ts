@@ -1,4 +1,4 @@
-import type { Acceptor, Net, Socket, SocketHandler } from "../../src/env/net.ts";
+import type { Acceptor, ConnectFailure, Net, Socket, SocketHandler } from "../../src/env/net.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import { emptyBytes } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
@@ -20,6 +20,12 @@ export type { NetWeather } from "./sim-connection.ts";
 export type CutMode = "hold" | "drop";
 
 type Accept = (socket: Socket) => SocketHandler;
+
+/** What the dialler gave to be told by. */
+interface Told {
+  readonly opened: Accept;
+  readonly failed: (reason: string, kind: ConnectFailure) => void;
+}
 
 interface Listening {
   readonly process: SimProcess;
@@ -200,7 +206,7 @@ class Dial implements Dialler {
   readonly address: string;
   readonly #net: SimNet;
   readonly #sky: Sky;
-  readonly #told: { readonly opened: Accept; readonly failed: (reason: string) => void };
+  readonly #told: Told;
   #isCancelled = false;
 
   constructor(
@@ -209,7 +215,7 @@ class Dial implements Dialler {
     process: SimProcess,
     from: string,
     to: { readonly host: string; readonly port: number },
-    told: { readonly opened: Accept; readonly failed: (reason: string) => void },
+    told: Told,
   ) {
     this.#net = net;
     this.#sky = sky;
@@ -234,8 +240,9 @@ class Dial implements Dialler {
     return this.#isCancelled ? undefined : this.#told.opened(socket);
   }
 
+  /** The connection was gone before the answer to the dial was here: the machine has not said that nothing listens. */
   failed(reason: string): void {
-    if (!this.#isCancelled) this.#told.failed(reason);
+    if (!this.#isCancelled) this.#told.failed(reason, "unreachable");
   }
 
   /** It is at the machine, whose system takes it: no process is needed for that. */
@@ -265,7 +272,9 @@ class Dial implements Dialler {
   #refused(): void {
     const { timeline } = this.#sky;
     const arrivalMs = this.#net.link(this.host, this.from).arrivalMs(timeline.nowMs);
-    timeline.at(arrivalMs, this.process, () => this.failed(refusedText));
+    timeline.at(arrivalMs, this.process, () => {
+      if (!this.#isCancelled) this.#told.failed(refusedText, "refused");
+    });
   }
 }
 

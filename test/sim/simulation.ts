@@ -4,23 +4,53 @@ import type { StateMachine } from "../../src/kv/state-machine.ts";
 import { assert } from "../../src/lib/assert.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
-import { describeEntry, describeMessage, describeState, describeWrite } from "../../src/raft/describe.ts";
+import {
+  describeEntry,
+  describeId,
+  describeMessage,
+  describeState,
+  describeWrite,
+} from "../../src/raft/describe.ts";
 import type { Raft } from "../../src/raft/raft.ts";
-import type { Entry, Message, NodeId, ReadState, Write } from "../../src/raft/types.ts";
+import type {
+  Configuration,
+  Entry,
+  EntryId,
+  Message,
+  NodeId,
+  ReadState,
+  Write,
+} from "../../src/raft/types.ts";
+import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Operation } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
 import { Incidents } from "./incidents.ts";
+import { LogChecker } from "./log-checker.ts";
 import { type Observer, observe } from "./observe.ts";
+import { SimOperator } from "./operator.ts";
 import type { Plan } from "./plan.ts";
-import { RaftChecker } from "./raft-checker.ts";
+import { RaftChecker, type RaftCoverage } from "./raft-checker.ts";
 import { SimClient } from "./sim-client.ts";
 import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
 import { type NetWeather, SimNet } from "./sim-net.ts";
+import type { SimProcess } from "./sim-process.ts";
 import { addStoreWork, noStoreWork, type StoreWork } from "./sim-workers.ts";
 import { StateChecker } from "./state-checker.ts";
+import { chooseSurvivors, isBearable } from "./survivors.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
+
+/** What a run has had of what comes in some runs only: how often. */
+export interface Coverage extends RaftCoverage {
+  /** Files that were dropped from the front of a log. */
+  dropped: number;
+  /** Nodes that have learned that they were removed. */
+  toldRemoved: number;
+  wiped: number;
+  /** Runs at whose end nobody could go on, because too much data was lost for good. */
+  hopeless: number;
+}
 
 /** A process that has ended by itself is started again after so long. */
 const restartAfterMs = 300;
@@ -28,6 +58,8 @@ const restartAfterMs = 300;
 const formationMsMax = 60_000;
 /** Once everything is healed: requests are answered, and replicas are equal, within so many ms. */
 const calmMsMax = 20_000;
+/** It is told within a second of a loss, and the loss may have been held up by a network that is slow or cut. */
+const goneMsMax = 10_000;
 /** More events mean that something goes round in circles. */
 const eventsMax = 5_000_000;
 
@@ -47,11 +79,21 @@ export class Simulation implements Observer {
   readonly #weather: NetWeather;
   readonly #raft: RaftChecker;
   readonly #state = new StateChecker();
+  readonly #logs = new LogChecker();
+  readonly #operator: SimOperator;
   /** The state machine of each machine's present process. */
   readonly #stateMachines = new Map<SimMachine, StateMachine>();
   /** The core of each machine's present or last process, and its node's id. */
   readonly #cores = new Map<SimMachine, Raft>();
   readonly #ids = new Map<SimMachine, NodeId>();
+  readonly #processes = new WeakMap<Raft, SimProcess>();
+  /** Who was on which machine, at any time. */
+  readonly #names = new Map<NodeId, string>();
+  /** Who lives on in the second phase; undefined before it. */
+  #survivors: SimMachine[] | undefined;
+  #toldRemoved = 0;
+  #wiped = 0;
+  #hopeless = 0;
   /** What ended the run from inside of a callback. */
   #fault: Error | undefined;
 
@@ -62,13 +104,19 @@ export class Simulation implements Observer {
     this.net = new SimNet(this.timeline, prng.fork(), this.#weather);
     const ended: Ended = (machine, failure) => this.#ended(machine, failure);
     this.machines = plan.machines.map((_, place) => new SimMachine(this, place, prng.fork(), ended));
-    const addresses = this.machines.map(({ name }) => ({ host: name, port: 5001 }));
+    for (const machine of this.machines) machine.onWiped = () => this.#wipedOut(machine);
+    const addresses = this.machines.map(({ address }) => address);
     const { timeline, net, trace, history } = this;
     const { keys, valueBytesMax } = plan;
     const world = { timeline, net, trace, history, addresses, keys, valueBytesMax };
     this.clients = plan.clients.map((client, place) => new SimClient(world, place, client, prng.fork()));
     const { electionMinMs, tickMs } = plan.timings;
-    this.#raft = new RaftChecker(plan.machines.length, Math.max(1, Math.round(electionMinMs / tickMs)));
+    this.#raft = new RaftChecker(Math.max(1, Math.round(electionMinMs / tickMs)), (raft) =>
+      this.#isAlive(raft),
+    );
+    const { machines } = this;
+    const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
+    this.#operator = new SimOperator({ timeline, net, trace, machines, isWise }, prng.fork());
   }
 
   /** Runs to the end. Throws at the first thing that is wrong. */
@@ -81,7 +129,10 @@ export class Simulation implements Observer {
       const incidents = this.#beginFaults();
       this.#runFor(this.plan.faultsMs);
       this.#calm(incidents);
-      this.#checkLiveness();
+      this.#until("every pending request is answered", calmMsMax, () =>
+        this.clients.every((client) => client.active === 0),
+      );
+      if (this.#survivors !== undefined) this.#checkLiveness(this.#survivors);
       this.#checkHistory();
     } finally {
       observe(undefined);
@@ -93,6 +144,12 @@ export class Simulation implements Observer {
     const sum = noStoreWork();
     for (const { storeWork } of this.machines) addStoreWork(sum, storeWork);
     return sum;
+  }
+
+  get coverage(): Coverage {
+    const { dropped } = this.#logs;
+    const own = { dropped, toldRemoved: this.#toldRemoved, wiped: this.#wiped, hopeless: this.#hopeless };
+    return { ...this.#raft.coverage, ...own };
   }
 
   // ---- the two phases ----
@@ -110,8 +167,10 @@ export class Simulation implements Observer {
 
   #beginFaults(): Incidents {
     const { timeline, net, trace, machines } = this;
-    const brokenMax = this.plan.isFormationDisturbed ? 0 : (machines.length - 1) >> 1;
-    const incidents = new Incidents({ timeline, net, trace, machines, brokenMax }, this.plan.incidents);
+    const operator = this.#operator;
+    const mayLose = (machine: SimMachine) => this.#mayLose(machine);
+    const world = { timeline, net, trace, machines, operator, mayLose };
+    const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
   }
@@ -120,9 +179,21 @@ export class Simulation implements Observer {
   #calm(incidents: Incidents): void {
     this.trace.add("── faults are over");
     incidents.end();
+    this.#operator.stop();
     Object.assign(this.#weather, { lossPerMille: 0, duplicatePerMille: 0, delayPerMille: 0 });
     for (const client of this.clients) client.stop();
-    const core = this.#core();
+    this.#survivors = this.#core();
+    if (this.#survivors === undefined) this.#hopeless++;
+    const core = this.#survivors ?? [];
+    const voters = this.#raft.members?.incoming ?? [];
+    const [leading] = core.filter((machine) => voters.includes(this.#idOf(machine)!));
+    for (const machine of core) {
+      if (machine.joinVia === undefined || this.#idOf(machine) !== undefined || leading === undefined)
+        continue;
+      // The server that it asks may be dead: a person names another one.
+      machine.kill();
+      machine.joinVia = leading.address;
+    }
     for (const machine of this.machines) {
       if (core.includes(machine)) continue;
       machine.isHeldDown = true;
@@ -133,31 +204,67 @@ export class Simulation implements Observer {
     });
   }
 
-  /** The machines that live on: as many as are needed, of those whose disks are what was written. */
-  #core(): SimMachine[] {
-    const { survivors, isFormationDisturbed, machines } = this.plan;
-    const sound = survivors.map((place) => this.machines[place]!).filter((machine) => !machine.isDamaged);
-    const count = isFormationDisturbed ? machines.length : (machines.length >> 1) + 1;
-    return sound.slice(0, count);
+  /**
+   * The machines that live on: as many voters as are needed, of those whose disks are what was written, and everybody
+   * who has no vote: learners, new servers that wait, and removed ones that do not know it yet.
+   */
+  #core(): SimMachine[] | undefined {
+    const { survivors, isFormationDisturbed, founders } = this.plan;
+    const isSound = (machine: SimMachine) =>
+      !machine.isDamaged && !machine.isBroken && !machine.isWiped && !machine.isSpare;
+    const sound = survivors.map((place) => this.machines[place]!).filter(isSound);
+    if (this.#raft.members === undefined) return this.machines.slice(0, founders);
+    const open = this.#raft.openConfigurations;
+    const chosen = chooseSurvivors(sound, open, (machine) => this.#idOf(machine));
+    if (chosen === undefined) return undefined;
+    const votes = (machine: SimMachine) => {
+      const id = this.#idOf(machine);
+      return open.some(
+        ({ incoming, outgoing }) => id !== undefined && [...incoming, ...outgoing].includes(id),
+      );
+    };
+    return sound.filter((machine) => isFormationDisturbed || chosen.includes(machine) || !votes(machine));
   }
 
-  #checkLiveness(): void {
-    const core = this.#core();
+  /** The machines whose data is lost, or may be. */
+  get #lost(): SimMachine[] {
+    return this.machines.filter(({ isDamaged, isBroken, isWiped }) => isDamaged || isBroken || isWiped);
+  }
+
+  /** Whether a majority is left to repair what is lost with this machine. */
+  #mayLose(machine: SimMachine): boolean {
+    if (this.plan.isFormationDisturbed || this.#raft.members === undefined) return false;
+    const lost = [...this.#lost, machine].map((each) => this.#idOf(each)).filter((id) => id !== undefined);
+    return isBearable(this.#raft.openConfigurations, new Set(lost));
+  }
+
+  /** Whether these machines have a majority whose data is not lost. */
+  #isWise(voters: readonly SimMachine[]): boolean {
+    const lost = this.#lost;
+    return 2 * voters.filter((machine) => lost.includes(machine)).length < voters.length;
+  }
+
+  #checkLiveness(core: readonly SimMachine[]): void {
     const names = core.map((machine) => machine.name).join(" ");
-    this.#until("every pending request is answered", calmMsMax, () =>
-      this.clients.every((client) => client.active === 0),
-    );
     this.#until(`${names} have a leader`, calmMsMax, () => core.some((machine) => machine.isLeader));
     const probes = this.clients.map((client) => this.#probe(client));
     this.#until("every client can write and read again", calmMsMax, () =>
       probes.every((probe) => probe.isDone),
     );
-    this.#until(`${names} are equal`, calmMsMax, () => this.#isConverged(core));
+    this.#until(`${names} are equal, or know that they were removed`, calmMsMax, () =>
+      this.#isConverged(core),
+    );
     for (const machine of core) {
+      if (machine.isRemoved) continue;
       const stateMachine = this.#stateMachines.get(machine);
       assert(stateMachine !== undefined, `${machine.name} has applied something`);
       this.#state.checkReplica(machine.name, stateMachine);
     }
+    const cores = core.flatMap((machine) => (machine.isUp ? [this.#cores.get(machine)!] : []));
+    // Who has given up a snapshot in the middle holds the log for a while.
+    this.#until("logs that nobody needs are dropped", 40_000, () =>
+      cores.every((raft) => this.#logs.isBounded(raft, this.plan)),
+    );
   }
 
   /** Writes a key of its own and reads all keys, each until it succeeds. */
@@ -174,18 +281,36 @@ export class Simulation implements Observer {
     return probe;
   }
 
+  /** All members that live are equal, whoever waits was let in, the last change is over, and who was removed knows it. */
   #isConverged(core: readonly SimMachine[]): boolean {
-    const states = core.map((machine) => {
+    const leader = core.find((machine) => machine.isLeader);
+    if (leader === undefined) return false;
+    const raft = this.#cores.get(leader)!;
+    if (!raft.isSettled || raft.configuration.outgoing.length > 0) return false;
+    const { last } = raft.getState();
+    const { incoming, learners } = raft.configuration;
+    return core.every((machine) => {
       const id = this.#idOf(machine);
-      return id === undefined || !machine.isUp ? undefined : this.#raft.coreOf(id)?.getState();
+      if (id === undefined) return false;
+      if (this.#raft.isRemoved(id)) return machine.isRemoved || !this.#canBeTold(machine, incoming);
+      const state = machine.isUp ? this.#cores.get(machine)!.getState() : undefined;
+      const isMember = incoming.includes(id) || learners.includes(id);
+      return (
+        isMember &&
+        state?.applied === last.index &&
+        state.last.index === last.index &&
+        state.last.term === last.term
+      );
     });
-    return states.every(
-      (state) =>
-        state !== undefined &&
-        state.applied === state.last.index &&
-        state.last.index === states[0]!.last.index &&
-        state.last.term === states[0]!.last.term,
+  }
+
+  /** A removed node asks whom it knows; when all of them are gone too, nobody tells it. */
+  #canBeTold(machine: SimMachine, voters: readonly NodeId[]): boolean {
+    const { incoming, outgoing } = this.#cores.get(machine)!.configuration;
+    const known = this.machines.filter(
+      (other) => other.isUp && [...incoming, ...outgoing].includes(this.#idOf(other)!),
     );
+    return known.some((other) => voters.includes(this.#idOf(other)!));
   }
 
   #checkHistory(): void {
@@ -242,6 +367,8 @@ export class Simulation implements Observer {
 
   /** A process has ended by itself, or as it was asked to. */
   #ended(machine: SimMachine, failure: KvraftError | undefined): void {
+    if (failure?.code === "IDENTITY" && failure.message.includes("was removed from the cluster"))
+      return this.#endedAsRemoved(machine, failure);
     this.timeline.after(restartAfterMs, undefined, () => machine.start());
     if (failure === undefined) return;
     const { code } = failure;
@@ -249,10 +376,38 @@ export class Simulation implements Observer {
       machine.isBroken = true;
       return;
     }
-    const isExcused = machine.mayFail && (code === "IO_ERROR" || code === "NO_SPACE");
+    const isExcused =
+      (machine.mayFail && (code === "IO_ERROR" || code === "NO_SPACE")) ||
+      (machine.isWiped && code === "IDENTITY");
     if (!isExcused)
       this.#fault ??= new Error(`${machine.name} has ended by itself: ${code} ${failure.message}`);
-    this.timeline.after(restartAfterMs, undefined, () => machine.start());
+  }
+
+  /** It comes back from its disk once, and is told again; then it gets an empty disk, and may be put to use again. */
+  #endedAsRemoved(machine: SimMachine, failure: KvraftError): void {
+    const id = this.#idOf(machine);
+    if (id === undefined || !this.#raft.isRemoved(id)) {
+      this.#fault ??= new Error(`${machine.name} was not removed, and ends: ${failure.message}`);
+      return;
+    }
+    this.#toldRemoved++;
+    const isFirst = !machine.isRemoved;
+    machine.isRemoved = true;
+    if (this.#survivors !== undefined) return;
+    this.timeline.after(restartAfterMs * (isFirst ? 1 : 3), undefined, () => {
+      if (this.#survivors !== undefined || machine.isUp || !machine.isRemoved) return;
+      if (isFirst) return machine.start();
+      machine.wipe();
+      machine.isSpare = true;
+    });
+  }
+
+  #wipedOut(machine: SimMachine): void {
+    const id = this.#idOf(machine);
+    this.#wiped++;
+    if (id !== undefined) this.#raft.wiped(id);
+    this.#ids.delete(machine);
+    this.#cores.delete(machine);
   }
 
   #idOf(machine: SimMachine): NodeId | undefined {
@@ -267,7 +422,9 @@ export class Simulation implements Observer {
     if (machine === undefined) return;
     const { id } = raft.getState();
     this.#cores.set(machine, raft);
+    this.#processes.set(raft, machine.process!);
     this.#ids.set(machine, id);
+    this.#names.set(id, machine.name);
     this.#raft.born(raft);
   }
 
@@ -316,6 +473,46 @@ export class Simulation implements Observer {
     this.#state.applied(machine, index, data, before, result);
   }
 
+  /** Only of a process that has ended may it be said that it is gone: never of one whose connections were reset. */
+  toldGone(raft: Raft, id: NodeId): void {
+    const machine = this.machines.find((each) => this.#idOf(each) === id);
+    if (machine === undefined) return;
+    const endedAtMs = machine.endedAtMs ?? Number.NEGATIVE_INFINITY;
+    const isThere = this.net.listening(`${machine.name}:5001`) !== undefined;
+    const isTrue = !isThere || this.timeline.nowMs - endedAtMs < goneMsMax;
+    if (!isTrue)
+      assert(false, `${this.#named(raft.getState().id)} is told that ${machine.name} is gone, which lives`);
+  }
+
+  restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void {
+    this.trace.add(() => `${this.#nameOfRunning()} has the state after entry ${describeId(snapshot)}`);
+    this.#raft.restored(raft, snapshot, configuration);
+  }
+
+  tookUp(machine: StateMachine, index: number): void {
+    const owner = this.#running();
+    if (owner !== undefined) this.#stateMachines.set(owner, machine);
+    this.#state.tookUp(owner?.name ?? "-", machine, index);
+  }
+
+  passed(machine: StateMachine, index: number): void {
+    const owner = this.#running();
+    if (owner !== undefined) this.#stateMachines.set(owner, machine);
+    this.#state.passed(machine, index);
+  }
+
+  compacted(log: Persister, upTo: number, firstIndexBefore: number): void {
+    const owner = this.#running();
+    const core = owner === undefined ? undefined : this.#cores.get(owner);
+    if (log.firstIndex > firstIndexBefore)
+      this.trace.add(() => `${this.#nameOfRunning()} drops its log up to entry ${log.firstIndex - 1}`);
+    if (core !== undefined) this.#logs.compacted(core, log, upTo, firstIndexBefore);
+  }
+
+  #isAlive(raft: Raft): boolean {
+    return this.#processes.get(raft)?.isAlive === true;
+  }
+
   #running(): SimMachine | undefined {
     const { running } = this.timeline;
     return running === undefined ? undefined : this.machines.find((machine) => machine.process === running);
@@ -328,7 +525,7 @@ export class Simulation implements Observer {
   /** Node ids are random: people read the names of the machines. */
   #named(line: string): string {
     let named = line;
-    for (const [machine, id] of this.#ids) named = named.replaceAll(id, machine.name);
+    for (const [id, name] of this.#names) named = named.replaceAll(id, name);
     return named;
   }
 }

@@ -21,6 +21,13 @@ interface Modelled {
   readonly count: number;
 }
 
+/** What tells one state from another at a glance. */
+interface Mark {
+  readonly hash: number;
+  readonly revision: number;
+  readonly sessions: number;
+}
+
 /**
  * Sees what every state machine does with every entry. The first one to apply an entry says what it does; all others, and
  * the same one after a restart, have to do the same (state machine safety, determinism). A dumb model follows along,
@@ -29,6 +36,10 @@ interface Modelled {
 export class StateChecker {
   readonly #applied = new Map<number, Applied>();
   readonly #model = new Map<string, Modelled>();
+  /** What each key was, and from which entry on, oldest first. */
+  readonly #past = new Map<string, { readonly index: number; readonly value: Modelled | undefined }[]>();
+  /** Of the state after an entry. */
+  readonly #marks = new Map<number, Mark>();
   /** By value: the entry that put it. */
   readonly #putBy = new Map<string, number>();
   #revision = 0;
@@ -37,12 +48,13 @@ export class StateChecker {
   /** All keys that were ever written. */
   readonly keys = new Set<string>();
 
-  applied(_: StateMachine, index: number, data: Bytes, revisionBefore: number, result: Result): void {
+  applied(machine: StateMachine, index: number, data: Bytes, revisionBefore: number, result: Result): void {
     const { status, revision } = result;
     const found = { hash: hashOf(data), revisionBefore, status, revision };
     const known = this.#applied.get(index);
     if (known === undefined) {
       this.#first(index, data, found);
+      this.passed(machine, index);
       return;
     }
     const isSame =
@@ -57,6 +69,24 @@ export class StateChecker {
       );
   }
 
+  /** An entry was applied, whatever it is. */
+  passed(machine: StateMachine, index: number): void {
+    if (this.#marks.has(index)) return;
+    const { hash, revision, sessionCount: sessions } = machine;
+    this.#marks.set(index, { hash, revision, sessions });
+  }
+
+  /** A replica has taken up a whole state, after a start or from another one: it is that after entry `index`. */
+  tookUp(name: string, machine: StateMachine, index: number): void {
+    if (index === 0) return;
+    const { hash, revision, sessionCount: sessions } = machine;
+    const [found, wanted] = [{ hash, revision, sessions }, this.#marks.get(index)].map((each) =>
+      JSON.stringify(each),
+    );
+    assert(found === wanted, `${name} takes up the state after entry ${index}: ${found}, right is ${wanted}`);
+    for (const key of this.keys) this.#checkKey(name, machine, key, this.#pastOf(key, index));
+  }
+
   /** The entry whose put of this value took effect. */
   entryOf(value: string): number | undefined {
     return this.#putBy.get(value);
@@ -68,24 +98,34 @@ export class StateChecker {
       machine.revision === this.#revision,
       `${name} has revision ${machine.revision}, ${this.#revision} is right`,
     );
-    for (const key of this.keys) {
-      const record = machine.getRecord(toUtf8(key));
-      const found =
-        record === undefined
-          ? undefined
-          : {
-              value: fromUtf8(record.value),
-              created: record.created,
-              modified: record.modified,
-              count: record.count,
-            };
-      const wanted = this.#model.get(key);
-      if (JSON.stringify(found) !== JSON.stringify(wanted))
-        assert(
-          false,
-          `${name} holds "${key}" as ${JSON.stringify(found)}, right is ${JSON.stringify(wanted)}`,
-        );
-    }
+    for (const key of this.keys) this.#checkKey(name, machine, key, this.#model.get(key));
+  }
+
+  #checkKey(name: string, machine: StateMachine, key: string, wanted: Modelled | undefined): void {
+    const record = machine.getRecord(toUtf8(key));
+    const found =
+      record === undefined
+        ? undefined
+        : {
+            value: fromUtf8(record.value),
+            created: record.created,
+            modified: record.modified,
+            count: record.count,
+          };
+    if (JSON.stringify(found) !== JSON.stringify(wanted))
+      assert(false, `${name} holds "${key}" as ${JSON.stringify(found)}, right is ${JSON.stringify(wanted)}`);
+  }
+
+  #pastOf(key: string, index: number): Modelled | undefined {
+    return this.#past.get(key)?.findLast((version) => version.index <= index)?.value;
+  }
+
+  #become(key: string, index: number, value: Modelled | undefined): void {
+    if (value === undefined) this.#model.delete(key);
+    else this.#model.set(key, value);
+    const past = this.#past.get(key);
+    if (past === undefined) this.#past.set(key, [{ index, value }]);
+    else past.push({ index, value });
   }
 
   #first(index: number, data: Bytes, found: Applied): void {
@@ -107,7 +147,7 @@ export class StateChecker {
     this.#revision = found.revision;
     if (command.type === "delete") {
       assert(old !== undefined, `entry ${index} deletes "${key}", which does not exist`);
-      this.#model.delete(key);
+      this.#become(key, index, undefined);
       return;
     }
     const value = fromUtf8(command.value);
@@ -118,7 +158,7 @@ export class StateChecker {
     );
     this.#putBy.set(value, index);
     const { created, count } = old ?? { created: found.revision, count: 0 };
-    this.#model.set(key, { value, created, modified: found.revision, count: count + 1 });
+    this.#become(key, index, { value, created, modified: found.revision, count: count + 1 });
   }
 }
 

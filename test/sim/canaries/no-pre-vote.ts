@@ -5,9 +5,9 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/raft.ts",
-      from: `    this.#requestVotes(this.#term + 1, true);
+      from: `    this.#requestVotes(this.#term + 1, { preVote: true, isTransfer: false });
     this.#countVote(this.#options.id, true, true);`,
-      to: "    this.#campaign();",
+      to: '    this.#campaign("nobody was asked", false);',
     },
   ],
   runsMax: 20,

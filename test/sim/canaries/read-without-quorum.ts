@@ -5,7 +5,7 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/leader.ts",
-      from: "if (isQuorum(configuration, has)) this.#reads.confirm();",
+      from: "if (isQuorum(configuration(), has)) this.#reads.confirm();",
       to: "if (has(id)) this.#reads.confirm();",
     },
   ],

@@ -6,7 +6,7 @@ export const canary: Canary = {
     {
       file: "src/server/client-requests.ts",
       from: `      else if (waiter.term === id.term) this.#answerResult(waiter.reply, result);
-      else this.#unknown(waiter.reply, "Another leader's entry took its place in the log");`,
+      else this.#replies.unknown(waiter.reply, "Another leader's entry took its place in the log");`,
       to: "      else this.#answerResult(waiter.reply, result);",
     },
     {

@@ -5,11 +5,11 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/raft-log.ts",
-      from: "    if (first < 0) return;",
+      from: "    if (first < 0) return [];",
       to: `    if (first < 0) {
       const end = entries.at(-1)?.index ?? this.lastIndex;
       if (end < this.lastIndex && end >= this.#commit) this.#truncate(end + 1);
-      return;
+      return [];
     }`,
     },
   ],
