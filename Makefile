@@ -9,10 +9,10 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: FORCE help build run test unit e2e sim canaries fuzz chaos check format bench bench-store clean
+.PHONY: FORCE help build run test unit e2e sim canaries fuzz chaos check format bench bench-store bench-operations clean
 
 help: ## List these targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(STAMP): package.json package-lock.json
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error; \
@@ -72,9 +72,13 @@ bench: dist/kvraft ## Throughput and latency of three nodes with sync on, beside
 	$(BUN) test/bench/linearizability.ts
 	$(BUN) test/bench/store.ts
 	$(BUN) test/bench/main.ts
+	$(BUN) test/bench/operations.ts
 
 bench-store: $(STAMP) ## The store alone, beside SQLite and LevelDB: KEYS=1000000, ROUNDS=3, SQLITE_ROUNDS=1, JSON=1
 	@$(BUN) test/bench/store.ts
+
+bench-operations: dist/kvraft ## What transfers, compaction, a lost leader, restarts cost: ONLY=kills,stops, BYTES, KILLS, PUTS, ENTRIES
+	@$(BUN) test/bench/operations.ts
 
 clean: ## Remove what was built and installed
 	rm -rf dist node_modules

@@ -13,6 +13,7 @@ import type { LoadConnection, Workload } from "./load.ts";
 
 const env = { clock: new BunClock(), net: new BunNet() };
 const requestTimeoutMs = 5000;
+const lostPauseMs = 100;
 
 /** One client with a session of its own, on a bare connection: the library's queue is not what is measured. */
 export class KvraftLoad implements LoadConnection {
@@ -23,6 +24,7 @@ export class KvraftLoad implements LoadConnection {
   readonly #bornMs: number;
   #sequence = 0;
   #done: (isGood: boolean) => void = () => {};
+  #isLost = false;
 
   static connect(leader: Address, kind: "put" | "get", workload: Workload): Promise<KvraftLoad> {
     const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
@@ -30,7 +32,7 @@ export class KvraftLoad implements LoadConnection {
       let load: KvraftLoad | undefined;
       const owner = {
         frame: (_: Connection<undefined>, frame: Frame) => load?.reply(frame),
-        closed: () => {},
+        closed: () => load?.lost(),
       };
       dial(env, leader, hello, 2000, owner, { side: "dialled" }, (outcome) => {
         if (!outcome.ok) return reject(new Error(outcome.text));
@@ -49,6 +51,8 @@ export class KvraftLoad implements LoadConnection {
   }
 
   send(done: (isGood: boolean) => void): void {
+    // Without a connection every request fails, no faster than somebody would try again.
+    if (this.#isLost) return void setTimeout(done, lostPauseMs, false);
     this.#done = done;
     const isPut = this.#kind === "put";
     const body = this.#connection.begin(frameKind.request, isPut ? method.put : method.get, 1);
@@ -74,7 +78,14 @@ export class KvraftLoad implements LoadConnection {
     this.#done(status === 0 || (this.#kind === "get" && status === 1));
   }
 
+  lost(): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    this.#done(false);
+  }
+
   close(): void {
+    this.#isLost = true;
     this.#connection.close("the load is over");
   }
 }

@@ -18,12 +18,16 @@ export interface LoadResult {
   readonly worstMs: number;
 }
 
-/** Runs all connections for so long, then waits for what is under way. */
-export async function runLoad(connections: readonly LoadConnection[], seconds: number): Promise<LoadResult> {
+/** Runs all connections for so many seconds, or until it is over, then waits for what is under way. */
+export async function runLoad(
+  connections: readonly LoadConnection[],
+  until: number | (() => boolean),
+): Promise<LoadResult> {
   const latencies = new Latencies();
   let failures = 0;
   const startMs = performance.now();
-  const endMs = startMs + seconds * 1000;
+  const endMs = typeof until === "number" ? startMs + until * 1000 : 0;
+  const isOver = typeof until === "number" ? (nowMs: number) => nowMs >= endMs : until;
   await Promise.all(
     connections.map(
       (connection) =>
@@ -33,7 +37,7 @@ export async function runLoad(connections: readonly LoadConnection[], seconds: n
             const nowMs = performance.now();
             latencies.add(nowMs - sentMs);
             if (!isGood) failures++;
-            if (nowMs >= endMs) return resolve();
+            if (isOver(nowMs)) return resolve();
             sentMs = nowMs;
             connection.send(done);
           };

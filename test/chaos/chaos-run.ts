@@ -1,12 +1,13 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BunClock } from "../../src/env/bun-clock.ts";
 import { Prng } from "../../src/env/prng.ts";
 import { messageOf } from "../../src/lib/error.ts";
-import { Cluster } from "../e2e/cluster.ts";
+import { Cluster, type Overrides } from "../e2e/cluster.ts";
 import { atEnd, keepFolder } from "../e2e/processes.ts";
-import { type Proxies, putProxiesBetween } from "../e2e/proxied-cluster.ts";
+import { type Proxies, startProxied } from "../e2e/proxied-cluster.ts";
 import { FrameProxy, RoutedNet } from "../e2e/proxy.ts";
+import { putMany } from "../e2e/put-many.ts";
 import { checkLinearizable } from "../history/linearizability.ts";
 import { toJsonLine } from "../history/operation.ts";
 import { ChaosClient } from "./chaos-client.ts";
@@ -20,10 +21,20 @@ import { partitions, slowNetworkFaults } from "./network-faults.ts";
 import { fullDiskWrapper, Nodes } from "./nodes.ts";
 import { quickProcessFaults, slowProcessFaults } from "./process-faults.ts";
 import { Recorder } from "./recorder.ts";
+import { Replacements } from "./replacements.ts";
 import { settle } from "./settle.ts";
 import { sleep } from "./sleep.ts";
+import { fetchesBegun, fetchesDone } from "./snapshots.ts";
+import { cutTransferShort } from "./transfer-faults.ts";
 import { VersionLedger } from "./version-ledger.ts";
-import { type ClientPlan, describeWorld, drawWorld, keyBytesMax, valueBytesMax } from "./world.ts";
+import {
+  type ClientPlan,
+  describeWorld,
+  drawWorld,
+  keyBytesMax,
+  valueBytesMax,
+  type World,
+} from "./world.ts";
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -37,11 +48,26 @@ export interface ChaosReport {
   readonly problems: readonly string[];
   readonly recorder: Recorder;
   readonly faults: FaultStatistics;
+  readonly events: ChaosEvents;
   /** Data folders, logs and the history; kept only when something is wrong. */
   readonly folder: string;
   /** One line on everything. */
   readonly summary: string;
 }
+
+/** What happened besides faults. */
+export interface ChaosEvents {
+  /** States that were fetched to the end, and how many were begun. */
+  readonly snapshots: number;
+  readonly snapshotsBegun: number;
+  /** Machines that took another one's place. */
+  readonly replacements: number;
+  /** Leaders that handed over when they were asked to. */
+  readonly transfers: number;
+}
+
+/** What is there from the start, so that a transfer takes a while. */
+const ballast = { name: "ballast", count: 800, keys: 800, valueBytes: 2_400 };
 
 /** A write must be acknowledged at least so often: the faults leave moments in which a majority can work. */
 const silenceMsMax = 30_000;
@@ -68,48 +94,55 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 class ChaosRun {
   readonly #options: ChaosOptions;
   readonly #prng: Prng;
+  readonly #world: World;
   readonly #cluster: Cluster;
+  readonly #proxies: Proxies;
   readonly #nodes: Nodes;
+  readonly #replacements: Replacements;
   readonly #links = new Links();
+  readonly #keySpace: KeySpace;
   readonly #clients: ChaosClient[];
-  readonly #directReaders: DirectReader[];
+  /** Of each client: the port that it connects to by the port that it means. */
+  readonly #routes: Map<number, number>[] = [];
+  /** Readers that were started, each of one server. */
+  readonly #reading: Promise<void>[] = [];
   readonly #recorder = new Recorder();
   readonly #ledger = new VersionLedger();
   readonly #faults = new FaultStatistics();
   readonly #problems: string[] = [];
   readonly #startMs = performance.now();
+  #signal = AbortSignal.abort();
 
   /** Forms the cluster, and puts proxies between all that talk. */
   static async start(options: ChaosOptions): Promise<ChaosRun> {
     const prng = new Prng(options.seed);
     const world = drawWorld(prng.fork(), options.nodes);
     options.print(`${options.nodes} nodes with ${describeWorld(world)}`);
-    const { memtableBytes, segmentBytes, timings } = world;
-    const limits = { keyBytes: keyBytesMax, valueBytes: valueBytesMax, memtableBytes, segmentBytes };
-    const cluster = await Cluster.start({ nodes: options.nodes, limits, wrapper: fullDiskWrapper });
-    const overridesOf = (index: number) => ({ limits, timings: timings[index]! });
-    const proxies = await putProxiesBetween(cluster, prng.fork(), undefined, overridesOf);
-    await cluster.awaitLeader();
-    return new ChaosRun(options, prng, cluster, proxies, world.clients);
+    const cluster = new Cluster({ nodes: options.nodes, wrapper: fullDiskWrapper });
+    for (const index of cluster.ports.keys()) cluster.configure(index, undefined, overridesOf(world, index));
+    const proxies = await startProxied(cluster, prng.fork());
+    const client = cluster.client({ timeoutMs: 20_000 });
+    await putMany([client], ballast);
+    await client.close();
+    return new ChaosRun(options, prng, world, cluster, proxies);
   }
 
-  private constructor(
-    options: ChaosOptions,
-    prng: Prng,
-    cluster: Cluster,
-    proxies: Proxies,
-    clients: readonly ClientPlan[],
-  ) {
+  private constructor(options: ChaosOptions, prng: Prng, world: World, cluster: Cluster, proxies: Proxies) {
     this.#options = options;
     this.#prng = prng;
+    this.#world = world;
     this.#cluster = cluster;
+    this.#proxies = proxies;
     this.#nodes = new Nodes(cluster);
-    this.#links.addNodes(proxies);
-    const keySpace = new KeySpace(clients.length);
-    this.#clients = clients.map((plan, index) => this.#makeClient(plan, index, proxies, keySpace));
-    this.#directReaders = cluster.ports.map(
-      (port, index) => new DirectReader(index, port, keySpace, this.#recorder),
-    );
+    this.#replacements = new Replacements({
+      nodes: this.#nodes,
+      prng: prng.fork(),
+      grow: () => this.#grow(),
+      tell: (line) => this.#print(line),
+    });
+    this.#keySpace = new KeySpace(world.clients.length);
+    this.#clients = world.clients.map((plan, index) => this.#makeClient(plan, index));
+    for (const place of cluster.ports.keys()) this.#connect(place);
   }
 
   /** Everything from the first fault to the verdict. */
@@ -117,10 +150,12 @@ class ChaosRun {
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), this.#options.durationMs);
     const { signal } = over;
+    this.#signal = signal;
+    for (const place of this.#cluster.ports.keys()) this.#readDirectly(place);
     const tasks = [
       this.#runFaults(signal),
+      this.#replacements.run(signal),
       ...this.#clients.map((client) => client.run(signal)),
-      ...this.#directReaders.map((reader) => reader.run(signal)),
       this.#watch(signal),
       this.#printProgress(signal),
     ];
@@ -131,6 +166,7 @@ class ChaosRun {
       }),
     );
     await Promise.all(guarded);
+    await Promise.all(this.#reading);
     clearTimeout(timer);
     if (this.#problems.length === 0) await this.#settle();
     this.#check();
@@ -141,25 +177,46 @@ class ChaosRun {
     await this.#cluster[Symbol.asyncDispose]();
   }
 
-  #makeClient(plan: ClientPlan, index: number, nodeProxies: Proxies, keySpace: KeySpace): ChaosClient {
-    const prng = this.#prng.fork();
-    const { ports } = this.#cluster;
-    const proxies = ports.map((port) => new FrameProxy(port, prng.fork()));
-    atEnd(() => {
-      for (const proxy of proxies) proxy.close();
-    });
-    this.#links.addClient(index, proxies);
-    // Nodes name the leader by the port under which they know it: mostly that of a proxy of their own.
-    const routes = new Map<number, number>();
-    for (const [to, { port }] of proxies.entries()) {
-      routes.set(ports[to]!, port);
-      for (const row of nodeProxies) if (row[to] !== undefined) routes.set(row[to].port, port);
+  /** One more server, as the world has them, with proxies all around. It is not started. */
+  #grow(): number {
+    const place = this.#cluster.add();
+    this.#cluster.configure(place, undefined, overridesOf(this.#world, place));
+    this.#proxies.extend();
+    this.#connect(place);
+    this.#readDirectly(place);
+    return place;
+  }
+
+  /** Everybody reaches a server through a proxy. */
+  #connect(place: number): void {
+    this.#links.addNode(place, this.#proxies);
+    const port = this.#cluster.ports[place]!;
+    for (const [index, routes] of this.#routes.entries()) {
+      const proxy = new FrameProxy(port, this.#prng.fork());
+      atEnd(() => proxy.close());
+      routes.set(port, proxy.port);
+      this.#links.addClient(index, place, proxy);
     }
+  }
+
+  #readDirectly(place: number): void {
+    const isGone = () => this.#nodes.isGone(place);
+    const port = this.#cluster.ports[place]!;
+    const reader = new DirectReader(place, port, this.#keySpace, this.#recorder, isGone);
+    this.#reading.push(reader.run(this.#signal));
+  }
+
+  #makeClient(plan: ClientPlan, index: number): ChaosClient {
+    const prng = this.#prng.fork();
+    const routes = new Map<number, number>();
+    this.#routes[index] = routes;
     const env = { clock: new BunClock(), net: new RoutedNet(routes) };
     const { lanes, thinkMsMax, timeoutMs } = plan;
-    const connect = () => this.#cluster.client({ timeoutMs, env });
+    const portsNow = () => this.#nodes.members.map((place) => this.#cluster.ports[place]!);
+    const connect = () => this.#cluster.client({ timeoutMs, env }, portsNow());
     const recorder = this.#recorder;
     const ledger = this.#ledger;
+    const keySpace = this.#keySpace;
     return new ChaosClient({ index, prng, lanes, thinkMsMax, connect, keySpace, recorder, ledger });
   }
 
@@ -182,7 +239,7 @@ class ChaosRun {
       });
     await Promise.all([
       track([...quickProcessFaults, ...partitions], true).run(signal),
-      track([...slowProcessFaults, ...slowNetworkFaults], false).run(signal),
+      track([...slowProcessFaults, ...slowNetworkFaults, cutTransferShort], false).run(signal),
     ]);
   }
 
@@ -243,6 +300,7 @@ class ChaosRun {
       `faults: ${this.#faults.describe()}`,
       `frames: ${this.#links.framesLost} lost, ${this.#links.framesDelayed} delayed`,
       `a full disk stopped a node ${this.#nodes.stoppedByDisk} times`,
+      this.#describeEvents(),
       this.#describeFiles(),
       `longest gap between kills, pauses and partitions ${seconds(this.#faults.longestGapMs)}`,
       `longest time without an acknowledged write ${seconds(this.#recorder.longestSilenceMs)}`,
@@ -252,6 +310,7 @@ class ChaosRun {
       problems: this.#problems,
       recorder: this.#recorder,
       faults: this.#faults,
+      events: this.#events(),
       folder,
       summary,
     };
@@ -262,22 +321,58 @@ class ChaosRun {
     return `${ok + unknown + failed} operations (${ok} acknowledged, ${unknown} unknown, ${failed} failed)`;
   }
 
+  #events(): ChaosEvents {
+    const logs = [...this.#cluster.ports.keys()].map((index) => this.#nodes.logOf(index));
+    const sum = (of: (log: string) => number) => logs.reduce((total, log) => total + of(log), 0);
+    return {
+      snapshots: sum(fetchesDone),
+      snapshotsBegun: sum(fetchesBegun),
+      replacements: this.#replacements.done,
+      transfers: this.#nodes.handedOver,
+    };
+  }
+
+  #describeEvents(): string {
+    const { snapshots, snapshotsBegun, replacements, transfers } = this.#events();
+    return (
+      `${snapshots} states fetched, ${snapshotsBegun} begun, ${this.#nodes.transfersHit} met harm on purpose; ` +
+      `${replacements} machines replaced, ${this.#nodes.goneCount} ended; ${transfers} leaderships handed over`
+    );
+  }
+
   /** How much the small limits have made the nodes do. */
   #describeFiles(): string {
-    const counts = [...this.#cluster.ports.keys()].map((index) => {
-      const dataDir = this.#cluster.dataDir(index);
-      const runs = readdirSync(join(dataDir, "store")).filter((name) => name.endsWith(".run"));
+    const filesIn = (index: number, part: string) => {
+      const folder = join(this.#cluster.dataDir(index), part);
+      return existsSync(folder) ? readdirSync(folder) : [];
+    };
+    const counts = this.#nodes.present.map((index) => {
+      const runs = filesIn(index, "store").filter((name) => name.endsWith(".run"));
       const newest = runs.reduce((most, name) => Math.max(most, Number.parseInt(name, 10)), 0);
-      const segments = readdirSync(join(dataDir, "log")).filter((name) => name.endsWith(".log")).length;
-      return `${segments} segments and ${newest} runs`;
+      const segments = filesIn(index, "log").filter((name) => name.endsWith(".log"));
+      const dropped = segments.reduce(
+        (least, name) => Math.min(least, Number.parseInt(name, 10)),
+        Number.POSITIVE_INFINITY,
+      );
+      return `${newest} runs, ${segments.length} segments from ${dropped} on`;
     });
-    return `the nodes have written ${counts.join(", ")}`;
+    return `the nodes have ${counts.join("; ")}`;
   }
 
   #print(line: string): void {
     const seconds = (performance.now() - this.#startMs) / 1000;
     this.#options.print(`${seconds.toFixed(1).padStart(6)} s  ${line}`);
   }
+}
+
+/** What stands in the configuration file of a server. */
+function overridesOf({ timings, ...world }: World, place: number): Overrides {
+  const { memtableBytes, segmentBytes, logTailEntries, logTailBytes } = world;
+  const limits = {
+    ...{ keyBytes: keyBytesMax, valueBytes: valueBytesMax },
+    ...{ memtableBytes, segmentBytes, logTailEntries, logTailBytes },
+  };
+  return { limits, timings: timings[place % timings.length]! };
 }
 
 function around(log: string, at: number): string {

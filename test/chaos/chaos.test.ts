@@ -15,4 +15,6 @@ test("20 s of faults: what the clients saw is linearizable, and nothing was lost
   expect(report.problems, `SEED=${seed}, kept in ${report.folder}\n${lines.join("\n")}`).toEqual([]);
   expect(report.recorder.counts.ok).toBeGreaterThan(500);
   expect(report.faults.beats).toBeGreaterThanOrEqual(7);
+  expect(report.events.snapshotsBegun).toBeGreaterThanOrEqual(1);
+  expect(report.events.replacements).toBeGreaterThanOrEqual(1);
 }, 110_000);

@@ -18,8 +18,11 @@ export class DirectReader {
   readonly #reads: DirectReads;
   readonly #keySpace: KeySpace;
   readonly #recorder: Recorder;
+  readonly #isGone: () => boolean;
 
-  constructor(node: number, port: number, keySpace: KeySpace, recorder: Recorder) {
+  /** `isGone` says when there is nobody to ask any more. */
+  constructor(node: number, port: number, keySpace: KeySpace, recorder: Recorder, isGone: () => boolean) {
+    this.#isGone = isGone;
     this.#name = `direct.${node + 1}`;
     this.#reads = new DirectReads(port);
     this.#keySpace = keySpace;
@@ -29,7 +32,7 @@ export class DirectReader {
   /** Resolves when the signal has come and what was under way is answered or given up. */
   async run(signal: AbortSignal): Promise<void> {
     const underWay = new Set<Promise<void>>();
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#isGone()) {
       for (const key of this.#keySpace.hotKeys) {
         const read = this.#read(key);
         underWay.add(read);

@@ -25,15 +25,16 @@ export class Links {
   readonly #links: Link[] = [];
   readonly #rules = new Set<Rule>();
 
-  addNodes(proxies: Proxies): void {
-    for (const [index, row] of proxies.entries())
-      for (const [to, proxy] of row.entries())
-        if (proxy !== undefined) this.#links.push({ from: { kind: "node", index }, to, proxy });
+  /** All ways between a server and those that were added before it. */
+  addNode(place: number, { rows }: Proxies): void {
+    for (let other = 0; other < place; other++) {
+      this.#add({ kind: "node", index: other }, place, rows[other]![place]!);
+      this.#add({ kind: "node", index: place }, other, rows[place]![other]!);
+    }
   }
 
-  addClient(index: number, proxies: readonly FrameProxy[]): void {
-    for (const [to, proxy] of proxies.entries())
-      this.#links.push({ from: { kind: "client", index }, to, proxy });
+  addClient(index: number, to: number, proxy: FrameProxy): void {
+    this.#add({ kind: "client", index }, to, proxy);
   }
 
   /** Holds until the function that is returned is called. */
@@ -59,6 +60,11 @@ export class Links {
 
   get framesDelayed(): number {
     return this.#links.reduce((sum, { proxy }) => sum + proxy.delayed, 0);
+  }
+
+  #add(from: Link["from"], to: number, proxy: FrameProxy): void {
+    this.#links.push({ from, to, proxy });
+    this.#apply();
   }
 
   #apply(): void {

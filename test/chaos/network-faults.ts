@@ -18,7 +18,7 @@ function isolate(name: string, weight: number, choose: Choice): Fault {
 }
 
 const half: Choice = async ({ nodes }, prng) => {
-  const all = [...nodes.cluster.ports.keys()];
+  const all = nodes.members;
   return drawSome(prng, all, prng.int(1, all.length - 1));
 };
 

@@ -1,7 +1,8 @@
 import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
-import type { KVClient } from "../../src/client/kv-client.ts";
+import { type KVClient, KVError } from "../../src/client/kv-client.ts";
 import type { Cluster } from "../e2e/cluster.ts";
 import { track } from "../e2e/processes.ts";
+import { sleep } from "./sleep.ts";
 
 /** What a node says last that may write no more: of its own files, or by SQLite, which keeps the system's reason to itself. */
 const saysFull = /Cannot .*(too large|EFBIG|SQLITE_IOERR_WRITE)/i;
@@ -20,9 +21,13 @@ const statusMsMax = 250;
  */
 export const fullDiskWrapper = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"];
 
+/** What a node ends with that was removed from the cluster. */
+const removedStatus = 2;
+const saysRemoved = "was removed from the cluster";
+
 /**
- * The processes of a cluster as faults see them: who may be hit now, who is down on purpose. A node that ends for any other
- * reason is a finding: `look` throws.
+ * The processes of a cluster as faults see them: who is there, who may be hit now, who is down on purpose. A node that ends
+ * for any other reason is a finding: `look` throws. Only one that was removed has to end by itself.
  */
 export class Nodes {
   readonly cluster: Cluster;
@@ -30,35 +35,95 @@ export class Nodes {
   readonly canFillDisks = Bun.which("prlimit") !== null;
   /** How many nodes a full disk has stopped. */
   stoppedByDisk = 0;
+  /** How many transfers of the state met a fault that was made for them. */
+  transfersHit = 0;
+  /** How many leaders have handed over when they were asked to. */
+  handedOver = 0;
   readonly #observer: KVClient;
+  /** Those that are members, or on their way to be. */
+  readonly #present: Set<number>;
+  /** Those that were removed and have ended. */
+  readonly #gone = new Set<number>();
+  /** How a server that has joined is started: by asking somebody, who matters only until it was let in. */
+  readonly #joined = new Set<number>();
+  /** Those that are to be removed, or were, and have not ended yet. */
+  readonly #leaving = new Set<number>();
   readonly #taken = new Set<number>();
   readonly #down = new Set<number>();
   readonly #fullDisks = new Set<number>();
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
+    this.#present = new Set(cluster.ports.keys());
     this.#observer = cluster.client({ timeoutMs: statusMsMax });
   }
 
-  get count(): number {
-    return this.cluster.ports.length;
+  /** All but those that are about to leave. */
+  get members(): number[] {
+    return [...this.#present].filter((index) => !this.#leaving.has(index));
+  }
+
+  /** With those that are about to leave and have not ended. */
+  get present(): number[] {
+    return [...this.#present];
   }
 
   get minority(): number {
-    return (this.count - 1) >> 1;
+    return (this.members.length - 1) >> 1;
   }
 
-  /** Nodes that no fault holds. */
+  /** Members that no fault holds. */
   get free(): number[] {
-    return [...this.cluster.ports.keys()].filter((index) => !this.#taken.has(index));
+    return this.members.filter((index) => !this.#taken.has(index));
+  }
+
+  /** How many have ended because they were removed. */
+  get goneCount(): number {
+    return this.#gone.size;
+  }
+
+  isGone(index: number): boolean {
+    return this.#gone.has(index);
+  }
+
+  /** Whether a fault has it: it may be down or deaf. */
+  isHeld(index: number): boolean {
+    return this.#taken.has(index);
+  }
+
+  async released(index: number, signal: AbortSignal): Promise<void> {
+    while (this.isHeld(index) && !signal.aborted) await sleep(50, signal);
+  }
+
+  /** Starts a new server, which asks any member but `notVia` to be let in. */
+  join(index: number, notVia: number): void {
+    this.#joined.add(index);
+    this.#startJoined(index, notVia);
+    this.#present.add(index);
+  }
+
+  /** It is about to be removed: it may end by itself from now on. */
+  expectEnd(index: number): void {
+    this.#leaving.add(index);
   }
 
   /** Who says that it leads; of several the one with the highest term. */
   async leader(): Promise<number | undefined> {
     const nodes = await this.#observer.status();
-    const terms = nodes.map(({ role, term }) => (role === "leader" ? (term ?? 0) : -1));
-    const highest = Math.max(...terms);
-    return highest < 0 ? undefined : terms.indexOf(highest);
+    const leaders = nodes.filter(({ role }) => role === "leader");
+    const newest = leaders.toSorted((one, other) => (other.term ?? 0) - (one.term ?? 0))[0];
+    const index = this.members.find((each) => this.cluster.address(each) === newest?.address);
+    return index;
+  }
+
+  /** Has the leader hand over to whom it likes; it may refuse, or nobody may lead. */
+  async handOver(): Promise<void> {
+    try {
+      await this.#observer.transferLeadership();
+      this.handedOver++;
+    } catch (error) {
+      if (!(error instanceof KVError)) throw error;
+    }
   }
 
   /** From now on one fault has these nodes for itself. False when there are none, or another fault was faster. */
@@ -74,8 +139,10 @@ export class Nodes {
 
   /** Throws when a node has ended that nobody has ended. */
   look(): void {
-    for (const [index, server] of this.cluster.servers.entries()) {
+    for (const index of this.present) {
+      const server = this.cluster.servers[index]!;
       if (server.isRunning || this.#down.has(index)) continue;
+      if (this.#leaving.has(index) && this.#hasLeft(index)) continue;
       const log = server.log.trimEnd();
       const lastLine = log.slice(log.lastIndexOf("\n") + 1);
       if (!this.#fullDisks.has(index) || !saysFull.test(lastLine))
@@ -99,8 +166,10 @@ export class Nodes {
   }
 
   start(index: number): void {
-    this.cluster.restart(index);
     this.#down.delete(index);
+    if (this.isGone(index)) return;
+    if (this.#joined.has(index)) this.#startJoined(index, index);
+    else this.cluster.restart(index);
   }
 
   /** An orderly end. Throws when it is none. */
@@ -109,7 +178,7 @@ export class Nodes {
     this.#down.add(index);
     server.signal("SIGTERM");
     const status = await server.ended(stopMsMax);
-    if (status !== 0)
+    if (status !== 0 && !(this.#leaving.has(index) && status === removedStatus))
       throw new Error(
         `Node ${index + 1} ended with ${status} after SIGTERM, 0 was expected:\n${server.log.slice(-3000)}`,
       );
@@ -157,6 +226,22 @@ export class Nodes {
     await this.kill(index);
     this.#fullDisks.delete(index);
     this.start(index);
+  }
+
+  #startJoined(index: number, notVia: number): void {
+    const via = this.members.find((each) => each !== index && each !== notVia);
+    if (via === undefined) throw new Error("There is nobody who could let a server in");
+    this.cluster.join(index, via);
+  }
+
+  /** Notes that a node has ended as it should; false when it has not. */
+  #hasLeft(index: number): boolean {
+    const server = this.cluster.servers[index]!;
+    if (server.status !== removedStatus || !server.log.slice(-2000).includes(saysRemoved)) return false;
+    this.#present.delete(index);
+    this.#gone.add(index);
+    this.#leaving.delete(index);
+    return true;
   }
 
   #earlierLogPath(index: number): string {

@@ -66,20 +66,32 @@ const wakeAlone: Fault = {
   },
 };
 
-/** SIGTERM: the node stores what it has applied, and ends in order. */
-const restart: Fault = {
-  name: "restart one in order",
-  weight: 3,
-  begin: async (stage, prng) => {
-    const { nodes } = stage;
-    const victims = await anyOne(stage, prng);
-    if (!nodes.take(victims)) return undefined;
-    await Promise.all(victims.map((index) => nodes.stop(index)));
-    const heal = () => {
-      for (const index of victims) nodes.start(index);
-      nodes.giveBack(victims);
-    };
-    return { whom: namesOf(victims), holdMs: prng.int(0, 2_000), heal };
+/** SIGTERM: a leader hands over, the node stores what it has applied, and ends in order. */
+function restart(name: string, weight: number, choose: Choice): Fault {
+  return {
+    name,
+    weight,
+    begin: async (stage, prng) => {
+      const { nodes } = stage;
+      const victims = await choose(stage, prng);
+      if (!nodes.take(victims)) return undefined;
+      await Promise.all(victims.map((index) => nodes.stop(index)));
+      const heal = () => {
+        for (const index of victims) nodes.start(index);
+        nodes.giveBack(victims);
+      };
+      return { whom: namesOf(victims), holdMs: prng.int(0, 2_000), heal };
+    },
+  };
+}
+
+/** No harm by itself, but in the middle of others. */
+const handOver: Fault = {
+  name: "hand the leadership over",
+  weight: 4,
+  begin: async ({ nodes }) => {
+    const over = nodes.handOver();
+    return { whom: "whoever leads", holdMs: 0, heal: () => over };
   },
 };
 
@@ -112,11 +124,13 @@ export const quickProcessFaults: readonly Fault[] = [
   pause("pause the leader", 7, theLeader, 3_000),
   pause("pause all", 1, everybody, 1_000),
   wakeAlone,
+  handOver,
 ];
 
 /** Those that take longer, and of which one at a time is under way. */
 export const slowProcessFaults: readonly Fault[] = [
   kill("keep one down", 2, anyOne, 7_000),
-  restart,
+  restart("restart one in order", 3, anyOne),
+  restart("restart the leader in order", 3, theLeader),
   fillDisk,
 ];

@@ -1,4 +1,5 @@
 import type { KVClient } from "../../src/client/kv-client.ts";
+import { until } from "../e2e/wait.ts";
 import { runOperation } from "./chaos-client.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Recorder } from "./recorder.ts";
@@ -11,21 +12,41 @@ const settleMsMax = 40_000;
 const readLanes = 32;
 
 /**
- * After the faults: all nodes are killed and started once more, and must become equal. Then every key is read once more;
- * these reads belong to the history. Throws, or yields what is wrong with the numbers of versions.
+ * After the faults: all nodes are killed and started once more. Those that were removed must end, the members must become
+ * equal. Then every key is read once more; these reads belong to the history. Throws, or yields what is wrong with the
+ * numbers of versions.
  */
 export async function settle(nodes: Nodes, recorder: Recorder, ledger: VersionLedger): Promise<string[]> {
   const { cluster } = nodes;
-  const all = [...cluster.ports.keys()];
+  nodes.look();
+  const all = nodes.present;
   await Promise.all(all.map((index) => nodes.kill(index)));
   for (const index of all) nodes.start(index);
-  await cluster.awaitLeader(settleMsMax);
-  await cluster.awaitEqual(settleMsMax);
   const client = cluster.client({ timeoutMs: settleMsMax });
+  await cluster.awaitLeader(settleMsMax);
+  await cluster.awaitEqual(settleMsMax, await membersOf(nodes, client));
   await readAll(client, recorder);
   const problems = await countVersions(client, ledger);
   nodes.look();
   return problems;
+}
+
+/** Waits until who is there is who the members are: those that were removed have ended, those that asked are let in. */
+async function membersOf(nodes: Nodes, client: KVClient): Promise<number[]> {
+  const { cluster } = nodes;
+  let addresses: string[] = [];
+  await until(
+    "the members are those that are there",
+    async () => {
+      nodes.look();
+      addresses = (await client.members()).members.map(({ address }) => address);
+      return nodes.present.every((index) => addresses.includes(cluster.address(index)));
+    },
+    settleMsMax,
+    () =>
+      `members ${addresses.join(", ")}; there ${nodes.present.map((index) => cluster.address(index)).join(", ")}`,
+  );
+  return nodes.present;
 }
 
 async function readAll(client: KVClient, recorder: Recorder): Promise<void> {

@@ -6,6 +6,9 @@ export interface World {
   readonly memtableBytes: number;
   /** Small, so that the log goes on in a new file all the time. */
   readonly segmentBytes: number;
+  /** Few, so that whoever was away needs the state instead. */
+  readonly logTailEntries: number;
+  readonly logTailBytes: number;
   /** Of each node. */
   readonly timings: readonly Timings[];
   readonly clients: readonly ClientPlan[];
@@ -40,7 +43,9 @@ const hastyClients = 2;
 export function drawWorld(prng: Prng, nodes: number): World {
   return {
     memtableBytes: prng.pick([4_096, 16_384, 65_536]),
-    segmentBytes: prng.pick([8_192, 32_768, 262_144]),
+    segmentBytes: prng.pick([8_192, 8_192, 32_768, 131_072]),
+    logTailEntries: prng.pick([0, 20, 100]),
+    logTailBytes: prng.pick([0, 16_384, 65_536]),
     timings: drawTimings(prng, nodes),
     clients: Array.from({ length: prng.int(5, 8) }, (_, index) => ({
       lanes: prng.int(1, 3),
@@ -56,10 +61,12 @@ function drawTimings(prng: Prng, nodes: number): Timings[] {
   return Array.from({ length: nodes }, () => equal ?? prng.pick([ordinary, hasty, narrow]));
 }
 
-export function describeWorld({ memtableBytes, segmentBytes, timings, clients }: World): string {
+export function describeWorld(world: World): string {
+  const { memtableBytes, segmentBytes, logTailEntries, logTailBytes, timings, clients } = world;
   const lanes = clients.reduce((sum, client) => sum + client.lanes, 0);
   return (
     `memtables of ${memtableBytes} bytes, segments of ${segmentBytes}, ` +
+    `a tail of ${logTailEntries} entries or ${logTailBytes} bytes, ` +
     `elections from ${timings.map(({ electionMin }) => electionMin).join(", ")} on; ` +
     `${clients.length} clients with ${lanes} requests at a time, giving up after ` +
     `${clients.map(({ timeoutMs }) => timeoutMs).join(", ")} ms`

@@ -33,20 +33,19 @@ export interface ClusterOptions extends Overrides {
 export class Cluster {
   /** A folder of its own: configuration files, logs, data. */
   readonly folder = temporaryFolder();
-  readonly ports: readonly number[];
-  readonly servers: readonly ServerProcess[];
+  readonly #ports: number[] = [];
+  readonly #servers: ServerProcess[] = [];
+  /** So many of them form the cluster; the others join it. */
+  readonly #founderCount: number;
   readonly #options: ClusterOptions;
   readonly #clients: KVClient[] = [];
 
   /** Writes the configuration files and starts nothing. */
   constructor(options: ClusterOptions = {}) {
     this.#options = options;
-    this.ports = freePorts(options.nodes ?? 3);
-    this.servers = this.ports.map((_, index) => {
-      const path = join(this.folder, `server${index + 1}`);
-      return new ServerProcess(`${path}.yml`, `${path}.txt`, options.wrapper);
-    });
+    this.#founderCount = options.nodes ?? 3;
     mkdirSync(join(this.folder, "data"));
+    for (const port of freePorts(this.#founderCount)) this.#addAt(port);
     for (const index of this.ports.keys()) this.configure(index);
   }
 
@@ -58,11 +57,33 @@ export class Cluster {
     return cluster;
   }
 
+  /** Of all servers that ever were, also of those that are no members any more. */
+  get ports(): readonly number[] {
+    return this.#ports;
+  }
+
+  get servers(): readonly ServerProcess[] {
+    return this.#servers;
+  }
+
+  /** Writes the configuration of one more server, which lists only itself; yields its place. Starts nothing. */
+  add(): number {
+    const index = this.#addAt(freePorts(1)[0]!);
+    this.configure(index);
+    return index;
+  }
+
+  /** Starts a server whose folder is empty as a learner of the cluster that the server `via` belongs to. */
+  join(index: number, via: number): void {
+    this.servers[index]!.start(["--join", this.address(via)]);
+  }
+
   /** Writes the configuration of a node anew, for its next start. `ports` is the list as this node sees it. */
-  configure(index: number, ports = this.ports, overrides: Overrides = this.#options): void {
+  configure(index: number, ports = this.#listOf(index), overrides: Overrides = this.#options): void {
     const { timings, limits, logLevel } = overrides;
     const servers = ports.map((port) => ({ ip: "127.0.0.1", port }));
-    const config = { me: index, servers, dataDir: this.dataDir(index), timings, limits, logLevel };
+    const me = ports.length === 1 ? 0 : index;
+    const config = { me, servers, dataDir: this.dataDir(index), timings, limits, logLevel };
     // JSON is YAML.
     writeFileSync(this.servers[index]!.configPath, JSON.stringify(config, null, 2));
   }
@@ -113,9 +134,10 @@ export class Cluster {
     return client;
   }
 
-  /** Runs the binary as a client of this cluster. */
+  /** Runs the binary as a client of this cluster, unless `args` begin with `-e` of their own. */
   cli(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    return kvraft(["-e", this.endpoints, ...args], { cwd: this.folder, ...options });
+    const endpoints = args[0] === "-e" ? [] : ["-e", this.endpoints];
+    return kvraft([...endpoints, ...args], { cwd: this.folder, ...options });
   }
 
   /** What each node says of itself, by its place. */
@@ -152,13 +174,14 @@ export class Cluster {
     }
   }
 
-  /** Waits until all nodes have applied what the one that is ahead has. */
-  async awaitEqual(timeoutMs = 20_000): Promise<NodeStatus[]> {
+  /** Waits until these nodes, all if not said, have applied what the one that is ahead has. */
+  async awaitEqual(timeoutMs = 20_000, indexes = [...this.ports.keys()]): Promise<NodeStatus[]> {
     let nodes: NodeStatus[] = [];
     await until(
       "equal nodes",
       async () => {
-        nodes = await this.status();
+        const all = await this.status();
+        nodes = indexes.map((index) => all[index]!);
         const [first] = nodes;
         return nodes.every(
           (node) =>
@@ -184,6 +207,19 @@ export class Cluster {
       timeoutMs,
       () => this.logOf(index).slice(-1500),
     );
+  }
+
+  /** Those that form the cluster list each other, and one that joins lists itself. */
+  #listOf(index: number): readonly number[] {
+    return index < this.#founderCount ? this.ports.slice(0, this.#founderCount) : [this.ports[index]!];
+  }
+
+  #addAt(port: number): number {
+    const index = this.#ports.length;
+    const path = join(this.folder, `server${index + 1}`);
+    this.#ports.push(port);
+    this.#servers.push(new ServerProcess(`${path}.yml`, `${path}.txt`, this.#options.wrapper));
+    return index;
   }
 
   /** Ends clients and nodes, the hard way. */

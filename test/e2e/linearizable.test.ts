@@ -3,7 +3,7 @@ import { Prng } from "../../src/env/prng.ts";
 import { Cluster } from "./cluster.ts";
 import { DirectReads } from "./direct-reads.ts";
 import { cleanUp } from "./processes.ts";
-import { putProxiesBetween, setCut } from "./proxied-cluster.ts";
+import { startProxied } from "./proxied-cluster.ts";
 import { until } from "./wait.ts";
 
 // A leader that sleeps does not know that another one took its place. Reads wait for it in its socket when it wakes up:
@@ -19,11 +19,10 @@ test("reads stay linearizable when an old leader is stopped (SIGSTOP) while a ne
 }, 40_000);
 
 test("reads stay linearizable when the old leader hears of no other when it goes on", async () => {
-  await using cluster = await Cluster.start();
-  const proxies = await putProxiesBetween(cluster, new Prng(1));
-  await cluster.awaitLeader();
+  await using cluster = new Cluster();
+  const proxies = await startProxied(cluster, new Prng(1));
   // Else what its peers have sent is read in the same turn as the first reads, and ends its belief in time.
-  await sleepThroughWrites(cluster, (leader, isCut) => setCut(proxies, leader, isCut));
+  await sleepThroughWrites(cluster, (leader, isCut) => proxies.setCut(leader, isCut));
 }, 40_000);
 
 /** `setCut` is told when the leader's peers must not reach it, and when they may again. */

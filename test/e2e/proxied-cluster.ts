@@ -1,44 +1,69 @@
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Prng } from "../../src/env/prng.ts";
-import type { Cluster, Overrides } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import { atEnd } from "./processes.ts";
 import { FrameProxy, type Weather } from "./proxy.ts";
 
-/** The proxies between the nodes: `proxies[from]![to]` is what node `from` has in its list in the place of `to`. */
-export type Proxies = readonly (readonly (FrameProxy | undefined)[])[];
+/** A proxy on each way from a server to another one: the ways of what a server dials itself, and sends there. */
+export class Proxies {
+  readonly #cluster: Cluster;
+  readonly #prng: Prng;
+  readonly #weather: Weather | undefined;
+  /** `rows[from]![to]`; none from a server to itself. */
+  readonly rows: (FrameProxy | undefined)[][] = [];
 
-/**
- * Restarts a formed cluster with proxies between its nodes. Formation compares the lists and so needs equal ones;
- * afterwards members know each other by their ids, and each node's list may name other ways to the others.
- * `overridesOf` gives each node a configuration of its own; without it they keep that of the cluster.
- */
-export async function putProxiesBetween(
-  cluster: Cluster,
-  prng: Prng,
-  weather?: Weather,
-  overridesOf?: (index: number) => Overrides,
-): Promise<Proxies> {
-  const proxies = cluster.ports.map((_, from) =>
-    cluster.ports.map((port, to) => (from === to ? undefined : new FrameProxy(port, prng.fork(), weather))),
-  );
-  atEnd(() => {
-    for (const proxy of proxies.flat()) proxy?.close();
-  });
-  for (const index of cluster.ports.keys()) {
-    await cluster.stop(index);
-    cluster.configure(
-      index,
-      proxies[index]!.map((proxy, to) => proxy?.port ?? cluster.ports[to]!),
-      overridesOf?.(index),
-    );
+  /** For all servers that there are, from their next start on. */
+  constructor(cluster: Cluster, prng: Prng, weather?: Weather) {
+    this.#cluster = cluster;
+    this.#prng = prng;
+    this.#weather = weather;
+    this.extend();
+    atEnd(() => {
+      for (const proxy of this.all) proxy.close();
+    });
   }
-  for (const index of cluster.ports.keys()) cluster.restart(index);
-  return proxies;
+
+  get all(): FrameProxy[] {
+    return this.rows.flat().filter((proxy) => proxy !== undefined);
+  }
+
+  /** Puts proxies before and behind the servers that were added since. */
+  extend(): void {
+    const { ports, servers } = this.#cluster;
+    for (const from of ports.keys()) {
+      this.rows[from] ??= [];
+      const row = this.rows[from];
+      for (const [to, port] of ports.entries())
+        if (to >= row.length)
+          row.push(to === from ? undefined : new FrameProxy(port, this.#prng.fork(), this.#weather));
+      const path = this.#routesPath(from);
+      const routes = row.flatMap((proxy, to) => (proxy === undefined ? [] : [[ports[to]!, proxy.port]]));
+      // Whoever reads it at this moment reads one or the other.
+      writeFileSync(`${path}.new`, JSON.stringify(Object.fromEntries(routes)));
+      renameSync(`${path}.new`, path);
+      const preload = join(import.meta.dir, "rerouted-dials.js");
+      servers[from]!.environment = { BUN_OPTIONS: `--preload=${preload}`, KVRAFT_TEST_ROUTES: path };
+    }
+  }
+
+  /** Cuts a server off the others, both ways, or joins it to them again; clients still reach it. */
+  setCut(node: number, isCut: boolean): void {
+    const weather = isCut ? { lossPercent: 100, delayPercent: 0, delayMsMin: 0, delayMsMax: 0 } : undefined;
+    for (const [from, row] of this.rows.entries())
+      for (const [to, proxy] of row.entries())
+        if (proxy !== undefined && (from === node || to === node)) proxy.weather = weather;
+  }
+
+  #routesPath(from: number): string {
+    return join(this.#cluster.folder, `routes${from + 1}.json`);
+  }
 }
 
-/** Cuts a node off its peers, both ways, or joins it to them again; clients that do not use the proxies still reach it. */
-export function setCut(proxies: Proxies, node: number, isCut: boolean): void {
-  const weather = isCut ? { lossPercent: 100, delayPercent: 0, delayMsMin: 0, delayMsMax: 0 } : undefined;
-  for (const [from, row] of proxies.entries())
-    for (const [to, proxy] of row.entries())
-      if (proxy !== undefined && (from === node || to === node)) proxy.weather = weather;
+/** A cluster that is started with proxies between its nodes, and leads. */
+export async function startProxied(cluster: Cluster, prng: Prng, weather?: Weather): Promise<Proxies> {
+  const proxies = new Proxies(cluster, prng, weather);
+  for (const server of cluster.servers) server.start();
+  await cluster.awaitLeader();
+  return proxies;
 }

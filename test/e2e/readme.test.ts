@@ -79,8 +79,8 @@ async function runBlocks(blocks: readonly (readonly Step[])[]): Promise<void> {
 test("the commands of README.md do what it says", async () => {
   const blocks = consoleBlocks(readFileSync(join(root, "README.md"), "utf8"));
   expect(blocks.flat().length).toBeGreaterThan(0);
-  // The ports of config/server1.yml to server3.yml, which the README's servers listen on.
-  const taken = [5001, 5002, 5003].filter((port) => !isPortFree(port));
+  // The ports of config/server1.yml to server3.yml, and of the files that the README makes.
+  const taken = [5001, 5002, 5003, 5004, 5011].filter((port) => !isPortFree(port));
   expect(taken, "ports that another process listens on; stop it first").toEqual([]);
   await runBlocks(blocks);
 }, 58_000);

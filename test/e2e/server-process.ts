@@ -7,6 +7,8 @@ import { until } from "./wait.ts";
 export class ServerProcess {
   readonly configPath: string;
   readonly logPath: string;
+  /** What its next start finds in its environment besides the usual. */
+  environment: Readonly<Record<string, string>> = {};
   readonly #wrapper: readonly string[];
   #child: ReturnType<typeof spawnServer> | undefined;
 
@@ -21,6 +23,11 @@ export class ServerProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** The exit status when it has ended; undefined while it runs. */
+  get status(): number | undefined {
+    return this.#child === undefined || this.isRunning ? undefined : codeOf(this.#child);
+  }
+
   get pid(): number {
     return this.#child!.pid;
   }
@@ -30,9 +37,10 @@ export class ServerProcess {
     return existsSync(this.logPath) ? readFileSync(this.logPath, "utf8") : "";
   }
 
-  start(): void {
+  start(flags: readonly string[] = []): void {
     if (this.isRunning) throw new Error("the server runs already");
-    this.#child = spawnServer([...this.#wrapper, binary], this.configPath, this.logPath);
+    const command = [...this.#wrapper, binary, "server", this.configPath, "--exit-with-stdin", ...flags];
+    this.#child = spawnServer(command, this.logPath, this.environment);
   }
 
   signal(name: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT"): void {
@@ -65,15 +73,19 @@ export class ServerProcess {
 }
 
 /** It ends with its stdin, a pipe from here: so it ends with the tests even when they are killed. */
-function spawnServer(command: readonly string[], configPath: string, logPath: string) {
+function spawnServer(
+  command: readonly string[],
+  logPath: string,
+  environment: Readonly<Record<string, string>>,
+) {
   const log = openSync(logPath, "a");
   try {
     return track(
-      Bun.spawn([...command, "server", configPath, "--exit-with-stdin"], {
+      Bun.spawn([...command], {
         stdin: "pipe",
         stdout: log,
         stderr: log,
-        env: cleanEnvironment(),
+        env: cleanEnvironment(environment),
       }),
     );
   } finally {

@@ -37,6 +37,17 @@ export class Workload {
     return sum([...this.#histories.values()].map(({ unknown }) => unknown.length));
   }
 
+  /** Writes that were given up, and certainly not done. */
+  get notDoneCount(): number {
+    return sum([...this.#histories.values()].map(({ notDone }) => notDone.length));
+  }
+
+  /** Watches from now on; the function that is returned yields the time of the slowest write until then, in ms. */
+  watch(): () => number {
+    for (const writer of this.#writers) writer.slowestMs = 0;
+    return () => Math.max(...this.#writers.map((writer) => writer.slowestSoFarMs));
+  }
+
   /**
    * For each writer the time from now until a write is acknowledged that began after now: how long somebody who works
    * is held up by what happens now.
@@ -107,6 +118,8 @@ class Writer {
   readonly #keysPerWriter: number;
   readonly #histories: Map<string, KeyHistory>;
   readonly #done: Promise<void>;
+  slowestMs = 0;
+  #startMs = performance.now();
   #isStopping = false;
   #waiting: { fromMs: number; resolve: (ms: number) => void }[] = [];
 
@@ -120,6 +133,11 @@ class Writer {
 
   gap(): Promise<number> {
     return new Promise((resolve) => this.#waiting.push({ fromMs: performance.now(), resolve }));
+  }
+
+  /** With the write that is under way. */
+  get slowestSoFarMs(): number {
+    return Math.max(this.slowestMs, performance.now() - this.#startMs);
   }
 
   stop(): Promise<void> {
@@ -137,9 +155,11 @@ class Writer {
       }
       const value = `${this.#name}-${number}`;
       const startMs = performance.now();
+      this.#startMs = startMs;
       try {
         await this.#client.put(key, value);
         history.acknowledged.push(value);
+        this.slowestMs = Math.max(this.slowestMs, performance.now() - startMs);
         this.#tellGaps(startMs);
       } catch (error) {
         if (!(error instanceof KVError) || error.outcome === "refused") throw error;
