@@ -21,14 +21,14 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "skip up-to-date check",
     "raft.ts",
-    "const granted = isFree && this.#log.isUpToDate(message.last);",
-    "const granted = isFree;",
+    "    const isFree = this.#vote === message.from || (this.#vote === undefined && this.#leader === undefined);\n    const granted = isFree && this.#log.isUpToDate(message.last);",
+    "    const isFree = this.#vote === message.from || (this.#vote === undefined && this.#leader === undefined);\n    const granted = isFree;",
   ],
   [
     "skip up-to-date in pre-vote",
     "raft.ts",
-    "!this.#hearsLeader() && this.#log.isUpToDate(message.last);",
-    "!this.#hearsLeader();",
+    "    const isFree = message.term > this.#term && !this.#hearsLeader() && !goesFirst;\n    const granted = isFree && this.#log.isUpToDate(message.last);",
+    "    const isFree = message.term > this.#term && !this.#hearsLeader() && !goesFirst;\n    const granted = isFree;",
   ],
   [
     "vote twice per term",
@@ -45,24 +45,24 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "replies not held",
     "raft.ts",
-    "if (this.#hardStateChanged || this.#log.hasUnwritten) this.#outbox.hold(this.#writeCount + 1, message);",
-    "if (false) this.#outbox.hold(this.#writeCount + 1, message);",
+    "if (this.#hardStateChanged || this.#log.hasUnwritten) this.#outbox.hold(nextId, message);",
+    "if (nextId < 0) this.#outbox.hold(nextId, message);",
   ],
   [
     "replies not held for write in flight",
     "raft.ts",
-    "else if (this.#write !== undefined) this.#outbox.hold(this.#write.id, message);",
-    "",
+    "else if (current !== undefined) this.#outbox.hold(current.id, message);",
+    "else if (current === null) this.#outbox.hold(nextId, message);",
   ],
   [
     "replies held for the wrong write",
     "raft.ts",
-    "this.#outbox.hold(this.#writeCount + 1, message)",
-    "this.#outbox.hold(Math.max(1,this.#writeCount), message)",
+    "this.#outbox.hold(nextId, message)",
+    "this.#outbox.hold(Math.max(1, nextId - 1), message)",
   ],
   [
     "commit past verified",
-    "raft.ts",
+    "follower.ts",
     "this.#log.commitTo(Math.min(message.commit, verified));",
     "this.#log.commitTo(Math.min(message.commit, this.#log.lastIndex));",
   ],
@@ -119,8 +119,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "pre-vote always granted",
     "raft.ts",
-    "const granted = message.term > this.#term && !this.#hearsLeader() && this.#log.isUpToDate(message.last);",
-    "const granted = true;",
+    "    const isFree = message.term > this.#term && !this.#hearsLeader() && !goesFirst;\n    const granted = isFree && this.#log.isUpToDate(message.last);",
+    "    const granted = goesFirst || true;",
   ],
   [
     "pre-vote skipped",
@@ -129,17 +129,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     "    this.#campaign('', false);\n  }",
   ],
   ["no check-quorum", "raft.ts", "if (!office.checkQuorum()) {", "if (!office.checkQuorum() && false) {"],
-  [
-    "check-quorum never forgets",
-    "leader.ts",
-    "for (const progress of this.#progress.values()) progress.isActive = false;",
-    "",
-  ],
+  ["check-quorum never forgets", "leader.ts", "      progress.isActive = false;\n", ""],
   ["no leader stickiness", "raft.ts", "if (this.#hearsLeader() && !message.isTransfer) return false;", ""],
   [
     "no leader stickiness, pre-vote too",
     "raft.ts",
-    "return this.#leader !== undefined && this.#electionElapsed < this.#options.electionTicksMin;",
+    "return this.#leader !== undefined && this.#timer.elapsed < this.#options.electionTicksMin;",
     "return false;",
   ],
   [
@@ -188,9 +183,9 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   ],
   [
     "no log matching check",
-    "raft.ts",
-    "if (!this.#log.has(message.prev)) {",
-    "if (message.prev.index > this.#log.lastIndex) {",
+    "follower.ts",
+    "if (!this.#log.has(message.prev))",
+    "if (prev.index > this.#log.lastIndex)",
   ],
   ["vote not reset with term", "raft.ts", "    this.#vote = undefined;\n", ""],
   [
@@ -218,8 +213,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "disk stall: no early step-down",
     "raft.ts",
-    "return isAhead && this.#write",
-    "return false && this.#write",
+    "return this.#log.commit > this.#log.durable && this.#write.hangsFor(electionTicksMax);",
+    "return electionTicksMax < 0;",
   ],
   [
     "heartbeats wait for disk",
@@ -234,12 +229,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     "progress.next <= log.durable &&\n      progress.inFlightBytes",
   ],
   ["overslept ignored", "raft.ts", 'if (this.#role === "leader" && ticks >=', "if (false && ticks >="],
-  ["lost log not noticed", "raft.ts", "if (message.commit > this.#log.lastIndex)", "if (false)"],
+  ["lost log not noticed", "follower.ts", "if (message.commit > this.#log.lastIndex)", "if (false)"],
   [
     "timeout not drawn anew",
-    "raft.ts",
-    "    this.#electionTimeout = this.#options.chance.int(",
-    "    this.#electionTimeout ||= this.#options.chance.int(",
+    "election-timer.ts",
+    "    this.#timeout = this.#chance.int(this.#min, this.#max);",
+    "    this.#timeout ||= this.#chance.int(this.#min, this.#max);",
   ],
   ["no no-op", "raft.ts", 'this.#append("noop", emptyBytes);', ""],
   [
@@ -262,7 +257,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   ],
   ["stale pre-vote counts", "raft.ts", "if (message.preVote && message.granted) return;", ""],
   ["message from itself", "raft.ts", " || message.from === id) return;", ") return;"],
-  ["dropped prev refused", "raft.ts", "if (message.prev.index < this.#log.firstIndex - 1) {", "if (false) {"],
+  [
+    "dropped prev refused",
+    "follower.ts",
+    "if (prev.index < this.#log.firstIndex - 1) return",
+    "if (false) return",
+  ],
   [
     "dropped next sent",
     "leader.ts",
@@ -285,7 +285,7 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "hung disk campaigns",
     "raft.ts",
-    "if (this.#write !== undefined && this.#writeTicks >= this.#options.electionTicksMin) return;",
+    "    if (this.#write.hangsFor(this.#options.electionTicksMin)) return;\n",
     "",
   ],
   ["retry carries entries", "leader.ts", "!progress.isRetry && progress.next", "progress.next"],
@@ -396,8 +396,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   ],
   [
     "follower does not adopt a configuration",
-    "raft.ts",
-    "this.#adoptConfigurations(this.#log.merge(message.entries));",
+    "follower.ts",
+    "this.#added(this.#log.merge(message.entries));",
     "this.#log.merge(message.entries);",
   ],
   ["leader does not adopt its change", "raft.ts", "    this.#adoptConfigurations([entry]);\n", ""],
@@ -462,21 +462,21 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   ],
   [
     "what is there fetched again",
-    "raft.ts",
-    "if (index < start.index) this.#snapshotOffer",
-    "if (index <= start.index) this.#snapshotOffer",
+    "follower.ts",
+    "return index < start.index ? undefined",
+    "return index <= start.index ? undefined",
   ],
   [
     "an offer proves nothing committed",
-    "raft.ts",
+    "follower.ts",
     "if (this.#log.has(start)) this.#log.commitTo(start.index);",
     "",
   ],
   [
     "late offer not answered",
     "raft.ts",
-    "this.#snapshotOffer = from;\n    else {",
-    "this.#snapshotOffer = from;\n    else if (false) {",
+    '    else this.#reply({ ...this.#to(message.from), kind: "append-entries-reply", ...answer });',
+    "",
   ],
   [
     "restore keeps what the snapshot contradicts",
@@ -593,11 +593,16 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "learner told to campaign does",
     "raft.ts",
-    'if (this.#role === "leader" || !isVoter(this.configuration, this.#options.id)) return;',
-    'if (this.#role === "leader") return;',
+    '    if (!isVoter(this.configuration, this.#options.id)) return;\n    this.#campaign("the leader',
+    '    this.#campaign("the leader',
   ],
   ["handed over to anybody", "leader.ts", "match <= bestMatch", "best !== undefined"],
-  ["handed over to the silent", "leader.ts", "!this.#mayLead(id) || !isActive ||", "!this.#mayLead(id) ||"],
+  [
+    "handed over to the silent",
+    "leader.ts",
+    "!this.#mayLead(id) || !isHeard ||",
+    "!this.#mayLead(id) || (!isHeard && false) ||",
+  ],
   ["asked to campaign again and again", "leader.ts", "    this.#transfer.isAsked = true;\n", ""],
   // A process that is gone.
   [
@@ -612,23 +617,30 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     'if (this.#role !== "follower" || this.#leader !== id) return;',
     "if (this.#leader !== id) return;",
   ],
+  ["no hurry when the leader is gone", "raft.ts", "    this.#timer.hurry();\n", ""],
   [
-    "no hurry when the leader is gone",
+    "of two that begin at once none goes first",
+    "ballot.ts",
+    "return isEqual && own.from > other.from;",
+    "return isEqual && own.from === other.from;",
+  ],
+  [
+    "the one that goes first holds the other up for ever",
     "raft.ts",
-    "    this.#electionTimeout = Math.min(this.#electionTimeout, this.#electionElapsed + ticks);\n",
-    "",
+    'this.#role === "pre-candidate" && this.#timer.elapsed < this.#options.heartbeatTicks;',
+    'this.#role === "pre-candidate";',
   ],
   [
     "the end of the leader delays a campaign",
-    "raft.ts",
-    "this.#electionTimeout = Math.min(this.#electionTimeout, this.#electionElapsed + ticks);",
-    "this.#electionTimeout = this.#electionElapsed + ticks;",
+    "election-timer.ts",
+    "Math.min(this.#timeout, this.elapsed + this.#chance.int(1, goneTicksMax))",
+    "this.elapsed + this.#chance.int(1, goneTicksMax)",
   ],
   [
     "a leader that is gone is still heard",
     "raft.ts",
-    "    this.#leader = undefined;\n    const ticks",
-    "    const ticks",
+    "    this.#leader = undefined;\n    this.#timer.hurry",
+    "    this.#timer.hurry",
   ],
 ];
 

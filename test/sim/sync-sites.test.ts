@@ -54,7 +54,8 @@ test("every place that makes something durable has a canary that removes it, or 
   const places: string[] = [];
   for (const file of [...new Glob("src/**/*.ts").scanSync(".")].sort()) {
     // What the simulator replaces or has no part in; test/env and test/backup test them.
-    if (/^src\/env\/(bun-disk|sqlite-tables|sqlite-backup|overlay-disk|disk|tables)\.ts$/.test(file)) continue;
+    if (/^src\/env\/(bun-disk|sqlite-tables|sqlite-backup|overlay-disk|disk|tables)\.ts$/.test(file))
+      continue;
     for (const line of (await Bun.file(file).text()).split("\n")) {
       const code = line.trim();
       if (site.test(code) && !code.startsWith("*") && !code.startsWith("//")) places.push(`${file}: ${code}`);
