@@ -9,13 +9,27 @@ import { decodeCommand, encodeCommand } from "../../src/kv/command.ts";
 import { decodeResult, encodeResult } from "../../src/kv/result.ts";
 import { statuses } from "../../src/kv/status.ts";
 import { decodeRecord, encodeRecord, valueOfRecord } from "../../src/leveldb/record.ts";
+import { decodeRows } from "../../src/leveldb/row-chunk.ts";
 import { type Bytes, concatBytes, copyBytes, emptyBytes } from "../../src/lib/bytes.ts";
 import { ByteReader, DecodeError } from "../../src/lib/codec.ts";
 import type { Message, NodeId } from "../../src/raft/types.ts";
 import { RecordReader, writeEntry, writeHardState } from "../../src/raftlog/records.ts";
 import { decodeHello, decodeHelloReply, encodeHello, encodeHelloReply } from "../../src/rpc/hello.ts";
+import {
+  type ChangeMembers,
+  decodeChangeMembers,
+  decodeJoin,
+  encodeChangeMembers,
+  encodeJoin,
+} from "../../src/rpc/member-requests.ts";
 import { decodeAnswerHead, decodeRefusal, encodeAnswerHead, encodeRefusal } from "../../src/rpc/reply.ts";
 import { decodeRequestHead, encodeRequestHead } from "../../src/rpc/request.ts";
+import {
+  decodeSnapshotHead,
+  decodeSnapshotPiece,
+  encodeSnapshotHead,
+  encodeSnapshotPiece,
+} from "../../src/rpc/snapshot-requests.ts";
 import {
   decodeFormReply,
   decodeFormRequest,
@@ -25,7 +39,8 @@ import {
 import { decodeMembers, encodeMembers } from "../../src/server/members.ts";
 import { decodeMessage, encodeMessage, methodOf } from "../../src/server/raft-messages.ts";
 import { bytesTarget, ensure, ensureEqual, withinMemory } from "./fuzzer.ts";
-import { randomBytes, randomNumber, randomOrMutated } from "./mutate.ts";
+import { randomBytes, randomId, randomNumber, randomOrMutated, randomText } from "./mutate.ts";
+import { encodeRows, randomIds, randomRows, randomSnapshotHead } from "./transfer-values.ts";
 import {
   encoded,
   randomCommand,
@@ -238,6 +253,39 @@ const decoders: readonly Decoder[] = [
     (bytes) => decodeFormReply(new ByteReader(bytes)),
   ),
   pair("list of members", randomMembers, encodeMembers, decodeMembers),
+  pair(
+    "change of members",
+    (prng): ChangeMembers => ({ promote: randomIds(prng), remove: randomIds(prng) }),
+    (change) => encoded((writer) => encodeChangeMembers(writer, change)),
+    (bytes) => decodeChangeMembers(new ByteReader(bytes)),
+  ),
+  pair(
+    "request to join",
+    (prng) => ({ nodeId: randomId(prng), address: randomText(prng, 100) }),
+    (join) => encoded((writer) => encodeJoin(writer, join)),
+    (bytes) => decodeJoin(new ByteReader(bytes)),
+  ),
+  pair(
+    "head of a snapshot",
+    randomSnapshotHead,
+    (head) => encoded((writer) => encodeSnapshotHead(writer, head)),
+    (bytes) => decodeSnapshotHead(new ByteReader(bytes)),
+  ),
+  pair(
+    "piece of a snapshot",
+    (prng) => ({
+      rows: randomBytes(prng, 100),
+      end: prng.chance(1, 2) ? { rowCount: randomNumber(prng), crc: prng.u32() } : undefined,
+    }),
+    (piece) => encoded((writer) => encodeSnapshotPiece(writer, piece)),
+    (bytes) => decodeSnapshotPiece(new ByteReader(bytes)),
+  ),
+  pair(
+    "chunk of rows",
+    randomRows,
+    (rows) => encodeRows(rows),
+    (bytes) => [...decodeRows(bytes)],
+  ),
 ];
 
 /** A code of a later version has no number here. */
