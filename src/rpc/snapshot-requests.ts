@@ -1,7 +1,7 @@
 /**
  * Reading a state as a stream, piece by piece: peers that lag fetch it, and backups. Any node answers.
  *
- *     OpenSnapshot   = head, flags u8 (fresh 1)            answer: token, index, term, revision, bytes: varints
+ *     OpenSnapshot   = head, flags u8 (fresh 1)           answer: version u8 (1), token, index, term, revision, bytes varint
  *     ReadSnapshot   = head, token varint, number varint   answer: isLast u8, rows bytes, [rowCount varint, crc u32]
  *
  * A snapshot is the state after the entry (index, term), which does not change while it is read; `fresh` waits until the
@@ -12,7 +12,10 @@
  * all pieces one behind the other. A snapshot that nobody reads for a while is closed: ErrSnapshot, open another one.
  */
 import type { Bytes } from "../lib/bytes.ts";
-import type { ByteReader, ByteWriter } from "../lib/codec.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+
+/** Of the stream: of what a piece holds, and of what the rows mean. */
+const version = 1;
 
 /** What is opened. */
 export interface SnapshotHead {
@@ -36,6 +39,7 @@ export const freshSnapshot = 1;
 export const snapshotIdleMsMax = 30_000;
 
 export function encodeSnapshotHead(body: ByteWriter, head: SnapshotHead): void {
+  body.u8(version);
   body.varint(head.token);
   body.varint(head.index);
   body.varint(head.term);
@@ -43,7 +47,10 @@ export function encodeSnapshotHead(body: ByteWriter, head: SnapshotHead): void {
   body.varint(head.bytes);
 }
 
+/** Throws DecodeError, also for a stream of another version. */
 export function decodeSnapshotHead(reader: ByteReader): SnapshotHead {
+  const found = reader.u8();
+  if (found !== version) throw new DecodeError(`a snapshot has version ${found}, ${version} is known`);
   return {
     token: reader.varint(),
     index: reader.varint(),

@@ -159,7 +159,7 @@ describe("status", () => {
     const world = new World();
     const followers = [{ nodeId: "b", lag: 4 }, { nodeId: "c" }];
     world.client.nodes = [
-      { ...leader, firstIndex: 17, lastIndex: 121, followers },
+      { ...leader, firstIndex: 17, lastIndex: 121, snapshotIndex: 99, followers },
       { ...follower, nodeId: "b" },
       gone,
     ];
@@ -167,10 +167,10 @@ describe("status", () => {
     expect(status).toBe(0);
     expect(out).toBe(
       [
-        "ADDRESS         REACHABLE  ROLE      TERM  COMMIT  APPLIED  LAG  ENTRIES  LOG      LEADER          STATE",
-        "127.0.0.1:5001  yes        leader    3     120     119      -    17-121   1572864  127.0.0.1:5001  ready",
-        "127.0.0.1:5002  yes        follower  3     120     119      4    -        1572864  127.0.0.1:5001  ready",
-        "127.0.0.1:5003  no         -         -     -       -        -    -        -        -               connection refused",
+        "ADDRESS         REACHABLE  ROLE      TERM  COMMIT  APPLIED  LAG  STORED  ENTRIES  LOG      LEADER          STATE",
+        "127.0.0.1:5001  yes        leader    3     120     119      -    99      17-121   1572864  127.0.0.1:5001  ready",
+        "127.0.0.1:5002  yes        follower  3     120     119      4    -       -        1572864  127.0.0.1:5001  ready",
+        "127.0.0.1:5003  no         -         -     -       -        -    -       -        -        -               connection refused",
         "",
       ].join("\n"),
     );

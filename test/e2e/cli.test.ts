@@ -77,7 +77,7 @@ describe("on pipes", () => {
     expect(plain).toMatchObject({ stderr: "", code: 0 });
     const [header, ...rows] = plain.stdout.trimEnd().split("\n");
     expect(header).toMatch(
-      /^ADDRESS +REACHABLE +ROLE +TERM +COMMIT +APPLIED +LAG +ENTRIES +LOG +LEADER +STATE$/,
+      /^ADDRESS +REACHABLE +ROLE +TERM +COMMIT +APPLIED +LAG +STORED +ENTRIES +LOG +LEADER +STATE$/,
     );
     expect(rows.map((row) => row.split(/ +/)[0])).toEqual(cluster.ports.map((port) => `127.0.0.1:${port}`));
     const { leader, nodes } = JSON.parse((await cluster.cli(["status", "-o", "json"])).stdout);
