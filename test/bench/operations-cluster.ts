@@ -3,6 +3,7 @@ import { Cluster, type ClusterOptions } from "../e2e/cluster.ts";
 import { type Puts, putMany } from "../e2e/put-many.ts";
 import { KvraftLoad } from "./kvraft-load.ts";
 import { type LoadResult, runLoad, Workload } from "./load.ts";
+import { cpuMsOf } from "./processes.ts";
 
 /** What is measured beside something else: the load of `make bench`. */
 export const loadClients = 64;
@@ -41,6 +42,20 @@ export async function loadLeader(cluster: Cluster, until: number | (() => boolea
   const result = await runLoad(connections, until);
   for (const connection of connections) connection.close();
   return result;
+}
+
+/** Watches who uses the processors; the function that is returned says how much of one, of each process, since. */
+export function watchProcessors(cluster: Cluster): () => string {
+  const running = [...cluster.servers.entries()].filter(([, server]) => server.isRunning);
+  const pids = new Map(running.map(([index, server]) => [`node ${index + 1}`, server.pid]));
+  pids.set("load", process.pid);
+  const startMs = performance.now();
+  const before = [...pids.values()].map(cpuMsOf);
+  return () => {
+    const ms = performance.now() - startMs;
+    const share = (pid: number, at: number) => (100 * (cpuMsOf(pid) - before[at]!)) / ms;
+    return [...pids].map(([name, pid], at) => `${name} ${share(pid, at).toFixed(0)} %`).join(", ");
+  };
 }
 
 /** How many puts of a load went wrong, for the margin of a table: mostly none. */

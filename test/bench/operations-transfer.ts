@@ -1,6 +1,14 @@
 import type { Cluster } from "../e2e/cluster.ts";
 import { until } from "../e2e/wait.ts";
-import { failuresOf, fill, loadClients, loadLeader, watchMemory, withCluster } from "./operations-cluster.ts";
+import {
+  failuresOf,
+  fill,
+  loadClients,
+  loadLeader,
+  watchMemory,
+  watchProcessors,
+  withCluster,
+} from "./operations-cluster.ts";
 import { count, type Row } from "./store-report.ts";
 
 /** So that a gigabyte is there in less than a minute. */
@@ -22,17 +30,21 @@ export async function measureTransfer(bytes: number): Promise<Row[]> {
     await loadLeader(cluster, loadSeconds);
 
     const memoryBefore = watchMemory(cluster.servers[leader]!.pid);
+    const processorsBefore = watchProcessors(cluster);
     const before = await loadLeader(cluster, loadSeconds);
+    const usedBefore = processorsBefore();
     const beforeBytes = memoryBefore();
     const memoryDuring = watchMemory(cluster.servers[leader]!.pid);
     cluster.restart(away);
     await until("a transfer", () => cluster.logOf(away).includes("Fetching the state"), 30_000);
+    const processorsDuring = watchProcessors(cluster);
     const startMs = performance.now();
     let seconds = 0;
     const during = await loadLeader(cluster, () => {
       seconds = (performance.now() - startMs) / 1000;
       return isFetched(cluster, away) || seconds > 600;
     });
+    const usedDuring = processorsDuring();
     const grownBytes = memoryDuring() - beforeBytes;
     if (!isFetched(cluster, away)) throw new Error("The transfer did not end within ten minutes");
     await until("a level follower", async () => (await lagOf(cluster, away)) < 1000, 120_000);
@@ -49,6 +61,12 @@ export async function measureTransfer(bytes: number): Promise<Row[]> {
         aim: "> 0.70 times",
         isMet: ratio > 0.7,
         beside: `${rate(before)} before it, ${rate(after)} after it with three nodes${failuresOf(before, during, after)}`,
+      },
+      {
+        what: "  of a processor, during and before",
+        value: undefined,
+        unit: "",
+        beside: `${usedDuring}; ${usedBefore}`,
       },
       {
         what: "the transfer",
