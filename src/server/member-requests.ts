@@ -248,8 +248,9 @@ export class MemberRequests {
   /** The second half of a change (paper 6): as soon as the joint configuration is committed, whoever began it. */
   #leaveJoint(): void {
     const { raft, driver, members } = this.#options;
-    if (driver.isReady && raft.isSettled && isJoint(members()))
-      driver.changeConfiguration(encodeMembers(afterJoint(members())));
+    // While the office is handed over it would be refused, turn after turn: the next leader ends it, or this one later.
+    const mayChange = driver.isReady && raft.isSettled && !raft.isTransferring;
+    if (mayChange && isJoint(members())) driver.changeConfiguration(encodeMembers(afterJoint(members())));
   }
 
   /** Nobody else can do it for a leader that was started at another address. */
