@@ -61,7 +61,9 @@ export class DurableLog {
       this.#term = write.hardState.term;
       this.#vote = write.hardState.vote;
     }
-    if (write.start !== undefined)
+    // Another state may have come meanwhile.
+    const isLate = write.start !== undefined && write.start.index < this.#base.index;
+    if (write.start !== undefined && !isLate)
       assert(write.start.index === this.#base.index, "a log begins after its state");
     if (this.#isInVain) return;
     for (const { index, term } of write.entries) {

@@ -1,12 +1,8 @@
-import { defaultLimits } from "../../src/config/config.ts";
 import { assert } from "../../src/lib/assert.ts";
 import type { Raft } from "../../src/raft/raft.ts";
 import type { Index } from "../../src/raft/types.ts";
 import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Plan } from "./plan.ts";
-
-/** A file is dropped as a whole, and a group of entries is in one file as a whole. */
-const groupEntriesMax = 12;
 
 /** Sees what is dropped from logs: nothing that is not in the store, durably; and in the end all that nobody needs. */
 export class LogChecker {
@@ -24,25 +20,13 @@ export class LogChecker {
     );
   }
 
-  /** Whether a log that nobody lags behind holds what its store lacks, the tail that is wanted, and little more. */
-  isBounded(raft: Raft, { limits, valueBytesMax }: Plan): boolean {
-    const { logTailEntries, logTailBytes, segmentBytes } = limits;
-    // A log that is kept whole says nothing.
-    if (logTailEntries >= defaultLimits.logTailEntries) return true;
+  /** Whether the first file of a log, whose files are these, holds something that the store lacks or the tail wants. */
+  isBounded(raft: Raft, paths: Iterable<string>, { logTailEntries }: Plan["limits"]): boolean {
     const look = this.#looks.get(raft);
     if (look === undefined) return false;
     const { log, upTo } = look;
-    let tailBytes = 0;
-    let restBytes = 0;
-    // What the store lacks has to stay.
-    const end = Math.min(upTo, log.lastIndex) + 1;
-    for (let index = log.firstIndex; index < end; )
-      for (const { data } of log.slice(index, end, 1 << 20)) {
-        const isTail = index++ > log.lastIndex - logTailEntries;
-        if (isTail) tailBytes += data.length;
-        else restBytes += data.length;
-      }
-    const restBytesMax = 4 * segmentBytes + groupEntriesMax * valueBytesMax;
-    return tailBytes + restBytes <= Math.min(tailBytes, logTailBytes) + restBytesMax;
+    const starts = [...paths].flatMap((path) => Number(/\/log\/(\d+)-\d+\.log$/.exec(path)?.[1] ?? []));
+    const next = Math.min(...starts.filter((start) => start > log.firstIndex));
+    return next > upTo + 1 || log.lastIndex + 1 - next < logTailEntries;
   }
 }

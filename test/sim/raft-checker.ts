@@ -140,6 +140,10 @@ export class RaftChecker {
     this.#wiped.add(id);
   }
 
+  get wipedIds(): ReadonlySet<NodeId> {
+    return this.#wiped;
+  }
+
   get #lastDecided(): EntryId {
     return { index: this.#decided.length, term: this.#decided.at(-1)?.term ?? 0 };
   }
@@ -165,6 +169,8 @@ export class RaftChecker {
     checkState(state);
     checkStep(before, state);
     this.#noticeConfiguration(raft, life, state);
+    const isAnotherLog = state.last.term !== before.last.term || state.firstIndex > before.last.index;
+    if (isAnotherLog) this.#checkInForce(raft, state);
     if (state.role === "leader") {
       checkProgress(state, raft.progress);
       if (before.role !== "leader" || before.term !== state.term) this.#elected(raft, life, state);
@@ -451,6 +457,20 @@ export class RaftChecker {
     const disk = this.#diskOf(message.to);
     if (!disk.has(last))
       assert(false, `${describeMessage(message)} before it has the log: ${disk.describe()}`);
+  }
+
+  /** In force is the last configuration in the log, whether it is decided or not (paper 6), or else the one before it. */
+  #checkInForce(raft: Raft, { id, firstIndex, last }: RaftState): void {
+    let right: Configuration | undefined;
+    for (let index = firstIndex; index <= last.index; )
+      for (const { kind, data } of raft.entries(index, 1 << 20)) {
+        if (kind === "config") right = decodeMembers(data);
+        index++;
+      }
+    right ??= this.#configurations.findLast(({ index }) => index < firstIndex)?.members;
+    const found = membersOf(raft.configuration).join(" ");
+    const wanted = right === undefined ? "" : membersOf(right).join(" ");
+    assert(found === wanted, `${id} goes by the last configuration in its log: ${found}, right is ${wanted}`);
   }
 
   #noticeConfiguration(raft: Raft, life: Life, state: RaftState): void {

@@ -235,7 +235,7 @@ export class Simulation implements Observer {
   #mayLose(machine: SimMachine): boolean {
     if (this.plan.isFormationDisturbed || this.#raft.members === undefined) return false;
     const lost = [...this.#lost, machine].map((each) => this.#idOf(each)).filter((id) => id !== undefined);
-    return isBearable(this.#raft.openConfigurations, new Set(lost));
+    return isBearable(this.#raft.openConfigurations, new Set([...lost, ...this.#raft.wipedIds]));
   }
 
   /** Whether these machines have a majority whose data is not lost. */
@@ -255,15 +255,17 @@ export class Simulation implements Observer {
       this.#isConverged(core),
     );
     for (const machine of core) {
-      if (machine.isRemoved) continue;
+      if (this.#raft.isRemoved(this.#idOf(machine)!)) continue;
       const stateMachine = this.#stateMachines.get(machine);
       assert(stateMachine !== undefined, `${machine.name} has applied something`);
       this.#state.checkReplica(machine.name, stateMachine);
     }
-    const cores = core.flatMap((machine) => (machine.isUp ? [this.#cores.get(machine)!] : []));
+    const members = core.filter((machine) => !this.#raft.isRemoved(this.#idOf(machine)!));
     // Who has given up a snapshot in the middle holds the log for a while.
     this.#until("logs that nobody needs are dropped", 40_000, () =>
-      cores.every((raft) => this.#logs.isBounded(raft, this.plan)),
+      members.every((machine) =>
+        this.#logs.isBounded(this.#cores.get(machine)!, machine.disk.files().keys(), this.plan.limits),
+      ),
     );
   }
 

@@ -1,0 +1,15 @@
+import type { Canary } from "../canary.ts";
+
+export const canary: Canary = {
+  fault: "A learner campaigns when it hears no leader.",
+  edits: [
+    {
+      file: "src/raft/raft.ts",
+      from: `    if (!this.#configurations.mayLead(this.#options.id)) return;
+`,
+      to: "",
+    },
+  ],
+  kinds: ["join", "isolate", "kill"],
+  runsMax: 50,
+};
