@@ -1,7 +1,7 @@
 /**
- * The data folder of one server of a new cluster, made from a backup: identity in state formed, a Raft log with the entry
- * that says who the members are, and a store whose state is the one after that entry. The identity is written last: a
- * folder that was not finished is refused by every start.
+ * The data folder of one server of a new cluster, made from a backup: identity in state formed, a store whose state is
+ * the one after the entry that says who the members are, and a Raft log that begins after that entry. The identity is
+ * written last: a folder that was not finished is refused by every start.
  */
 import type { ServerConfig } from "../config/config.ts";
 import type { DiskLock } from "../env/disk.ts";
@@ -56,7 +56,7 @@ export async function restore(
     const identity: Identity = { state: "formed", place: me, nodeId, clusterId, members };
     const folder = new DataFolder(env, config, identity, () => {});
     await makeStore(folder.storeFolder, restoredState(checked, members, reader.rows()), checked, options);
-    await makeLog(folder, identity);
+    makeLog(folder, identity);
     writeIdentity(env.disk, dataDir, identity);
     return identity;
   } finally {
@@ -108,11 +108,10 @@ async function makeStore(
   }
 }
 
-async function makeLog(folder: DataFolder, identity: Identity): Promise<void> {
+/** Begins behind the restored state: a server that joins has to be given that, and not only what comes after it. */
+function makeLog(folder: DataFolder, identity: Identity): void {
   try {
-    await new Promise<void>((resolve, reject) => {
-      folder.bootstrap(identity, (error) => (error === undefined ? resolve() : reject(error)));
-    });
+    folder.openLog(identity).restartSync(applied);
   } finally {
     folder.close();
   }

@@ -123,6 +123,31 @@ test("three servers that restore by themselves are one cluster, with the backup'
   expect(await client.get("no such key")).toBeUndefined();
 }, 30_000);
 
+test("a server that joins a restored cluster is given what was restored, not only what came after it", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "backup");
+  writeBackup(path, users);
+  const [first, second] = freeAddresses(2) as [Address, Address];
+  const config = configOf(folder, [first], 0);
+  await restoreFrom(path, config);
+  await start(config);
+  await using client = clientOf([first]);
+  await client.put("after", "1");
+  const joining = { ...configOf(folder, [second], 0), dataDir: join(folder, "joining") };
+  servers.add(await startKVServer(joining, { join: first }));
+  let learner: string | undefined;
+  while (learner === undefined) {
+    const { members } = await client.members();
+    learner = members.find(({ role, lag, match }) => role === "learner" && lag === 0 && match! > 0)?.nodeId;
+    await Bun.sleep(20);
+  }
+  await client.changeMembers({ promote: [learner] });
+  await client.transferLeadership(learner);
+  for (const { key, value } of users)
+    expect((await client.getRecord(key.slice(1)))?.value).toEqual(Buffer.from(value));
+  expect(await client.get("after")).toBe("1");
+}, 30_000);
+
 test("ids follow from the backup, the list of servers and the token, and from nothing else", () => {
   const list = [5001, 5002].map((port) => ({ host: "h", port }));
   const one = newCluster("aa", list, "");
