@@ -14,8 +14,10 @@ import { encodeRequestHead } from "../rpc/request.ts";
 
 export interface JoiningOptions {
   readonly env: { readonly clock: Clock; readonly net: Net };
-  /** A server of the cluster, any one. */
-  readonly via: Address;
+  /** Servers of the cluster, any of them: asked in turn until one knows who leads. */
+  readonly via: readonly Address[];
+  /** The only cluster that may answer; any one when it is not said. */
+  readonly clusterId?: string;
   readonly nodeId: NodeId;
   /** Where the others will find this node. */
   readonly address: Address;
@@ -36,13 +38,15 @@ export class Joining {
   readonly #options: JoiningOptions;
   readonly #done = Promise.withResolvers<string>();
   #end: ClientEnd;
+  /** The place of the server that was asked last among those that were named. */
+  #at = 0;
   #timer: Timer | undefined;
   #isOver = false;
   #told = "";
 
   constructor(options: JoiningOptions) {
     this.#options = options;
-    this.#end = this.#endAt(options.via);
+    this.#end = this.#endAt(options.via[0]!);
   }
 
   /** Resolves with the id of the cluster; rejects with a KvraftError when it does not want this node. */
@@ -83,7 +87,7 @@ export class Joining {
     if (!this.#isOver) this.#timer = this.#options.env.clock.after(askEveryMs, () => void this.#ask());
   }
 
-  /** Whom it was sent to may be gone for good: the server that was named at first knows who leads now. */
+  /** Whom it was sent to may be gone for good: one of the servers that were named knows who leads now. */
   #failed(text: string): void {
     this.#tell(text);
     this.#follow(undefined);
@@ -104,16 +108,19 @@ export class Joining {
     this.#follow(parseAddress(leader));
   }
 
-  /** Only the leader can let anybody in; who knows none is asked again, and so is the server that was named at first. */
+  /** Only the leader can let anybody in; of those who know none each is asked again in its turn. */
   #follow(leader: Address | undefined): void {
-    const next = leader ?? this.#options.via;
+    const { via } = this.#options;
+    if (leader === undefined) this.#at = (this.#at + 1) % via.length;
+    const next = leader ?? via[this.#at]!;
     if (formatAddress(next) === formatAddress(this.#end.address)) return;
     void this.#end.close();
     this.#end = this.#endAt(next);
   }
 
   #endAt(address: Address): ClientEnd {
-    const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+    const { clusterId = noId } = this.#options;
+    const hello = makeHello({ clusterId, nodeId: noId, role: "client", purpose: "client" });
     return new ClientEnd(this.#options.env, address, hello);
   }
 

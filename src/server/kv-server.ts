@@ -233,7 +233,7 @@ export class KVServer {
       );
     this.#joining = new Joining({
       env: this.#env,
-      via,
+      via: [via],
       nodeId: identity.nodeId,
       address: this.address,
       log: (line) => this.#log("info", line),

@@ -46,7 +46,8 @@ export interface NodeOptions {
   readonly membersChanged: () => void;
   /**
    * Sends a message to a node that has dialled this one; false when there is none. For a leader that this node has yet to
-   * learn of: its address comes with the configuration, and that comes with what it sends.
+   * learn of, whose address comes with the configuration, and that comes with what it sends; and for a member that has
+   * moved, whose new address can only be decided on when its votes and acknowledgements count.
    */
   readonly sendBack: (message: Message) => boolean;
   /** Where a node that has dialled this one says that it is found. */
@@ -275,7 +276,7 @@ export class Node {
   #driverOwner(): DriverOwner {
     return {
       send: (message) =>
-        this.#peers.send(message) || (!this.#isKnown(message.to) && this.#options.sendBack(message)),
+        this.#peers.send(message) || (!this.#peers.isConnected(message) && this.#options.sendBack(message)),
       applied: (id: EntryId, result) => this.#requests.applied(id, result),
       readable: (context) => this.#requests.readable(context),
       configured: () => this.#peers.update(this.#others),
@@ -495,11 +496,12 @@ export class Node {
       "warn",
       `The cluster looks for this node at ${known}, and it is at ${own} now: asking the others to change that`,
     );
-    const [other] = this.#others;
-    if (other === undefined) return;
+    const others = this.#others.map(({ address }) => parseAddress(address)!);
+    if (others.length === 0) return;
     this.#moving = new Joining({
       env,
-      via: parseAddress(other.address)!,
+      via: others,
+      clusterId: this.identity.clusterId,
       nodeId: this.identity.nodeId,
       address: config.servers[config.me]!,
       log: (line) => log("info", line),

@@ -73,6 +73,10 @@ export class Peer {
     return true;
   }
 
+  isConnected(message: Message): boolean {
+    return this.#isVerified[laneOf(message)];
+  }
+
   tell(method: number, write: (body: ByteWriter) => void): void {
     if (this.#isVerified.control) this.#ends.control.send(method, write);
   }

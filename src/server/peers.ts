@@ -48,6 +48,11 @@ export class Peers {
     return this.#peers.get(message.to)?.send(message) ?? false;
   }
 
+  /** Whether the peer has answered on the connection that such a message takes. */
+  isConnected(message: Message): boolean {
+    return this.#peers.get(message.to)?.isConnected(message) ?? false;
+  }
+
   /** Tells all peers that can be reached; it leaves with the next flush. */
   tell(method: number, write: (body: ByteWriter) => void): void {
     for (const peer of this.#peers.values()) peer.tell(method, write);

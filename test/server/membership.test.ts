@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import type { KVClient } from "../../src/client/kv-client.ts";
+import { clientEndsOf } from "../../src/client/client-ends.ts";
+import { KVClient } from "../../src/client/kv-client.ts";
 import { readIdentity } from "../../src/server/identity.ts";
 import { type Machine, World } from "./world.ts";
 
@@ -218,4 +219,47 @@ test("a server that slept while all others were replaced, and the log dropped, i
   expect(await world.wait(client.get("k3"))).toBe("59");
   await world.wait(client.close());
   await world.stop();
+});
+
+/** Starts a machine where nobody looks for it. */
+function startMoved(machine: Machine, port: number): void {
+  const servers = machine.world.addresses.map((address, place) =>
+    place === machine.place ? { ...address, port } : address,
+  );
+  machine.start({ servers });
+}
+
+test("servers that were started at other addresses are found there, also when a majority was, or another one is down", async () => {
+  for (const [movedCount, downCount] of [
+    [1, 0],
+    [1, 1],
+    [2, 0],
+  ] as const) {
+    const world = await started(3);
+    const client = world.client(20_000);
+    await world.wait(client.put("a", "1"));
+    // The one that a moved server would ask first is the one that is down.
+    const down = world.machines.slice(0, downCount);
+    const moved = world.machines.slice(downCount, downCount + movedCount);
+    for (const machine of [...down, ...moved]) machine.crash("kept");
+    for (const machine of moved) startMoved(machine, machine.address.port + 100);
+    const isKnown = (machine: Machine) =>
+      machine.lines.some((line) => line.includes("looks for this node at")) && machine.isRunning;
+    await world.until(() => world.leader !== undefined && moved.every(isKnown), "they are looked for");
+    const ports = world.machines.map((machine) => machine.address.port + (moved.includes(machine) ? 100 : 0));
+    const there = new KVClient(
+      clientEndsOf(
+        ports.map((port) => ({ host: "sim", port })),
+        world,
+      ),
+      { env: world, timeoutMs: 20_000 },
+    );
+    await world.wait(there.put("b", "2"));
+    await world.run(1000);
+    expect(Object.keys(await rolesOf(world, there)).toSorted()).toEqual(
+      ports.map((port) => `sim:${port}`).toSorted(),
+    );
+    for (const each of [client, there]) await world.wait(each.close());
+    await world.stop();
+  }
 });
