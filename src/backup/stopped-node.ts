@@ -12,6 +12,7 @@ import { KvraftError } from "../lib/error.ts";
 import type { Progress } from "../lib/examination.ts";
 import type { Entry } from "../raft/types.ts";
 import { Persister } from "../raftlog/persister.ts";
+import { followStore } from "../server/data-folder.ts";
 import { type Identity, readIdentity } from "../server/identity.ts";
 import type { StateRow } from "./state-row.ts";
 
@@ -80,6 +81,7 @@ export class StoppedNode {
       throw error;
     }
     try {
+      followStore(this.#log, this.#store);
       const { index, term } = this.#store.applied;
       checkApplied(folder, this.#log.term(index), { index, term });
       this.#index = index;

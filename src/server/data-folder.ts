@@ -1,5 +1,6 @@
 import type { ServerConfig } from "../config/config.ts";
 import type { Env } from "../env/env.ts";
+import type { LevelDB } from "../leveldb/level-db.ts";
 import { equalBytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Entry, NodeId } from "../raft/types.ts";
@@ -88,6 +89,15 @@ export function openDataFolder(env: Env, config: ServerConfig, report: (line: st
   const identity = aloneIdentity(config.me, newId(env) as NodeId);
   writeIdentity(env.disk, dataDir, identity);
   return new DataFolder(env, config, identity, report);
+}
+
+/**
+ * A crash may have come between the two steps of taking over another node's state: the store has it, and the log still
+ * leads to the old one. Once anything was applied after it, the log has begun anew for certain.
+ */
+export function followStore(log: Persister, { logStart, applied }: LevelDB): void {
+  const isLatest = logStart.index === applied.index && logStart.index >= log.firstIndex - 1;
+  if (isLatest && log.term(logStart.index) !== logStart.term) log.restartSync(logStart);
 }
 
 export function corruptLog(dataDir: string, why: string): KvraftError {

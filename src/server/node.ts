@@ -16,7 +16,7 @@ import type { Frame } from "../rpc/frame.ts";
 import { method } from "../rpc/method.ts";
 import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
-import { corruptLog, type DataFolder } from "./data-folder.ts";
+import { corruptLog, type DataFolder, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
@@ -527,15 +527,6 @@ export class Node {
       throw corruptLog(this.#options.config.dataDir, error.message);
     }
   }
-}
-
-/**
- * A crash may have come between the two steps of taking over another node's state: the store has it, and the log still
- * leads to the old one. Once anything was applied after it, the log has begun anew for certain.
- */
-function followStore(log: Persister, { logStart, applied }: LevelDB): void {
-  const isLatest = logStart.index === applied.index && logStart.index >= log.firstIndex - 1;
-  if (isLatest && log.term(logStart.index) !== logStart.term) log.restartSync(logStart);
 }
 
 /** The store never runs ahead of the log that it was made from. */

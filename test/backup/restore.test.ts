@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { BackupReader, type CheckedBackup } from "../../src/backup/backup-reader.ts";
 import { newCluster } from "../../src/backup/new-cluster.ts";
 import { restore } from "../../src/backup/restore.ts";
+import { restoredState } from "../../src/backup/restored-state.ts";
 import { saveStopped } from "../../src/backup/save.ts";
 import { StoppedNode } from "../../src/backup/stopped-node.ts";
 import { clientEndsOf, type KVClient, makeKVClient } from "../../src/client/kv-client.ts";
@@ -13,6 +14,7 @@ import { BunDisk } from "../../src/env/bun-disk.ts";
 import { BunNet } from "../../src/env/bun-net.ts";
 import { realEnv } from "../../src/env/real-env.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
+import { LevelDB } from "../../src/leveldb/level-db.ts";
 import type { Address } from "../../src/lib/address.ts";
 import { examineDataFolder } from "../../src/server/doctor.ts";
 import type { Identity } from "../../src/server/identity.ts";
@@ -236,6 +238,32 @@ test("what a stopped node holds, its log replayed, is a backup; nothing in its f
     await stop(next);
   }
 }, 30_000);
+
+test("a node that crashed while it took over another one's state is backed up as it would start", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "backup");
+  writeBackup(path, users);
+  const config = configOf(folder, freeAddresses(1), 0);
+  const { members } = await restoreFrom(path, config);
+  const env = realEnv();
+  const store = LevelDB.open(env, join(config.dataDir, "store"));
+  const reader = new BackupReader(path);
+  await new Promise<void>((installed, refused) => {
+    const install = store.beginInstall({ consumed: () => {}, installed, refused });
+    for (const chunk of restoredState(reader.backup, members, reader.rows())) install.add(chunk);
+    install.finish({ sequence: 100, applied: { index: 70, term: 4 } });
+  });
+  store.close();
+  reader.close();
+  const node = StoppedNode.open({ env, folder: config.dataDir, withUncommitted: false, report: () => {} });
+  finish(node.replay());
+  expect(node).toMatchObject({ index: 70, term: 4, revision: 100, uncommitted: undefined });
+  node.close();
+  const server = await start(config);
+  await using client = clientOf(config.servers);
+  expect(await client.get("a")).toBe("1");
+  await stop(server);
+}, 20_000);
 
 test("entries that are not known to be committed are told, and left out unless they are asked for", async () => {
   const folder = temporaryFolder();
