@@ -23,7 +23,7 @@
  *     03   10     30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66    04   07     61 3A 31 20 62 3A 32
  *     tag  bytes  "0123456789abcdef"                                 tag  bytes  "a:1 b:2"
  */
-import { type Bytes, fromUtf8 } from "../lib/bytes.ts";
+import { type Bytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { helloServersBytesMax, helloTextBytesMax } from "./limits.ts";
 import { printable } from "./printable.ts";
@@ -182,6 +182,11 @@ const addressTag = 5;
 
 function readMagic(input: ByteReader): void {
   if (input.u32() !== magic) throw new DecodeError("the hello does not start with KVRF");
+}
+
+/** Addresses that are separated by spaces: as many whole ones, from the first on, as whoever reads them takes. */
+export function firstServers(servers: string): string {
+  return fromUtf8(cut(serversTag, toUtf8(servers)));
 }
 
 /** Empty fields are left out; long ones are cut, since they are for people. */

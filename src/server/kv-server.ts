@@ -9,7 +9,7 @@ import { KvraftError, messageOf } from "../lib/error.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { Closing, Connection } from "../rpc/connection.ts";
 import { type Frame, frameKind } from "../rpc/frame.ts";
-import { type Hello, type HelloPurpose, noId } from "../rpc/hello.ts";
+import { firstServers, type Hello, type HelloPurpose, noId } from "../rpc/hello.ts";
 import { type Greeting, Listener } from "../rpc/listener.ts";
 import { method } from "../rpc/method.ts";
 import { type DataFolder, openDataFolder } from "./data-folder.ts";
@@ -155,7 +155,7 @@ export class KVServer {
 
   /** Clients that are connected need not find out by trying. */
   #tellClients(): void {
-    const servers = this.#node?.serverAddresses.join(" ") ?? "";
+    const servers = firstServers(this.#node?.serverAddresses.join(" ") ?? "");
     this.#listener.each((connection) => {
       if (connection.context?.purpose !== "client") return;
       const body = connection.begin(frameKind.message, method.servers, 0);

@@ -13,6 +13,8 @@ export const bornAheadMsMax = 60_000;
 export const expireEveryMs = 50;
 /** A learner that is no further behind than so many entries may become a voter: it has the rest in a moment. */
 export const learnerLagEntriesMax = 5_000;
+/** Each member is dialled and told everything: more come from a mistake, as a server that joins at each start. */
+export const membersMax = 64;
 /** A leader that is to stop hands its office over first, for so long at the most, in ms. */
 export const handOverMsMax = 1_000;
 /** A removed node stays for so long after it has learned of it, in ms: what it says last has to leave. */

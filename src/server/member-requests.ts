@@ -8,7 +8,7 @@ import { noId } from "../rpc/hello.ts";
 import { type ChangeMembers, decodeChangeMembers, decodeJoin } from "../rpc/member-requests.ts";
 import { method } from "../rpc/method.ts";
 import type { Driver } from "./driver.ts";
-import { learnerLagEntriesMax } from "./limits.ts";
+import { learnerLagEntriesMax, membersMax } from "./limits.ts";
 import { encodeMembers, type Member, type Members } from "./members.ts";
 import { afterJoint, isJoint, withAddress, withLearner, withVoters } from "./membership.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
@@ -193,6 +193,12 @@ export class MemberRequests {
         "ErrMembers",
         `${address} is the address of the member ${owner.nodeId}; if that one is gone, run "kvraft member remove ` +
           `${owner.nodeId}" first`,
+      );
+    if (found() === undefined && list.length >= membersMax)
+      return replies.refuse(
+        replyTo,
+        "ErrMembers",
+        `The cluster has ${list.length} members already; remove those that are gone with "kvraft member remove"`,
       );
     const wanted =
       found() === undefined

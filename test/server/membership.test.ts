@@ -1,6 +1,14 @@
 import { expect, test } from "bun:test";
 import { clientEndsOf } from "../../src/client/client-ends.ts";
 import { KVClient } from "../../src/client/kv-client.ts";
+import { statusOf } from "../../src/kv/status.ts";
+import type { ByteWriter } from "../../src/lib/codec.ts";
+import { ClientEnd } from "../../src/rpc/client-end.ts";
+import { makeHello, noId } from "../../src/rpc/hello.ts";
+import { helloServersBytesMax } from "../../src/rpc/limits.ts";
+import { encodeJoin } from "../../src/rpc/member-requests.ts";
+import { method } from "../../src/rpc/method.ts";
+import { encodeRequestHead } from "../../src/rpc/request.ts";
 import { readIdentity } from "../../src/server/identity.ts";
 import { type Machine, World } from "./world.ts";
 
@@ -218,6 +226,35 @@ test("a server that slept while all others were replaced, and the log dropped, i
   await world.until(() => world.leader === asleep, "it leads");
   expect(await world.wait(client.get("k3"))).toBe("59");
   await world.wait(client.close());
+  await world.stop();
+});
+
+/** Asks the cluster's first server to let in a node that need not exist; resolves with the status of the answer. */
+async function askIn(world: World, end: ClientEnd, nodeId: string, address: string): Promise<string> {
+  const write = (body: ByteWriter) => {
+    encodeRequestHead(body, 1000);
+    encodeJoin(body, { nodeId, address });
+  };
+  const result = await world.wait(end.call(method.join, write, 1000));
+  return result.ok ? statusOf(result.body[0]!)! : result.text;
+}
+
+test("clients keep their connections when the members' addresses are many and long, and there is an end to members", async () => {
+  const world = await started(1);
+  const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+  let lost = 0;
+  const end = new ClientEnd(world, world.addresses[0]!, hello, { onLost: () => lost++ });
+  const answers: string[] = [];
+  for (let count = 1; count <= 70; count++)
+    answers.push(
+      await askIn(world, end, `${count}`.padStart(16, "0"), `${"long.".repeat(40)}${count}.sim:7000`),
+    );
+  expect(lost).toBe(0);
+  expect(end.servers.split(" ").length).toBe(8);
+  expect(end.servers.length).toBeLessThanOrEqual(helloServersBytesMax);
+  expect(answers.lastIndexOf("OK")).toBe(62);
+  expect(answers.at(-1)).toBe("ErrMembers");
+  await world.wait(end.close());
   await world.stop();
 });
 
