@@ -235,7 +235,13 @@ export class MemberRequests {
   }
 
   #propose(replyTo: ReplyTo, wanted: Members): boolean {
-    const result = this.#options.driver.changeConfiguration(encodeMembers(wanted));
+    const { members, replies, driver } = this.#options;
+    // It is decided and about to be left, in this turn: nothing is wrong with what is asked for.
+    if (isJoint(members())) {
+      replies.refuse(replyTo, "ErrBusy", "Cannot change the members: another change is under way");
+      return false;
+    }
+    const result = driver.changeConfiguration(encodeMembers(wanted));
     if (!result.ok) this.#refuseChange(replyTo, result);
     return result.ok;
   }

@@ -20,7 +20,8 @@ export function withAddress(members: Members, nodeId: NodeId, address: string): 
 /** Joint, when voters change; else the new configuration itself. All at once, however many they are. */
 export function withVoters(members: Members, { promote, remove }: ChangeMembers): Members {
   const list = members.list.flatMap((member): Member[] => {
-    if (promote.includes(member.nodeId)) return [{ ...member, role: "incoming" }];
+    if (promote.includes(member.nodeId) && member.role === "learner")
+      return [{ ...member, role: "incoming" }];
     if (!remove.includes(member.nodeId)) return [member];
     return member.role === "learner" ? [] : [{ ...member, role: "outgoing" }];
   });

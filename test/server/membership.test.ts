@@ -229,6 +229,19 @@ test("a server that slept while all others were replaced, and the log dropped, i
   await world.stop();
 });
 
+test("a change that names a voter among those to promote is made, as far as it is not made yet", async () => {
+  const world = await started(3);
+  const client = world.client();
+  const [gone, kept] = world.machines.filter((machine) => machine !== world.leader).map(idOf) as [
+    string,
+    string,
+  ];
+  await world.wait(client.changeMembers({ promote: [kept], remove: [gone] }));
+  expect(Object.values(await rolesOf(world, client))).toEqual(["voter", "voter"]);
+  await world.wait(client.close());
+  await world.stop();
+});
+
 /** Asks the cluster's first server to let in a node that need not exist; resolves with the status of the answer. */
 async function askIn(world: World, end: ClientEnd, nodeId: string, address: string): Promise<string> {
   const write = (body: ByteWriter) => {

@@ -1,0 +1,38 @@
+/** Goal: who asks at an unlucky moment is told to ask again, not that what he wants is wrong. */
+import { expect, test } from "bun:test";
+import { ByteReader, ByteWriter } from "../../src/lib/codec.ts";
+import type { NodeId } from "../../src/raft/types.ts";
+import { encodeJoin } from "../../src/rpc/member-requests.ts";
+import { method } from "../../src/rpc/method.ts";
+import { MemberRequests, type MemberRequestsOptions } from "../../src/server/member-requests.ts";
+import { membersOf } from "../../src/server/members.ts";
+
+test("who asks to be let in right when a joint configuration was decided is told to try again", () => {
+  const statuses: string[] = [];
+  const joint = membersOf(
+    [
+      { nodeId: "1".repeat(16) as NodeId, address: "sim:7001", role: "voter" },
+      { nodeId: "2".repeat(16) as NodeId, address: "sim:7002", role: "outgoing" },
+    ],
+    [],
+  );
+  const requests = new MemberRequests({
+    clock: { monotonicMs: () => 0 },
+    members: () => joint,
+    raft: { isSettled: true },
+    driver: {
+      isReady: true,
+      changeConfiguration: () => ({
+        ok: false,
+        reason: "illegal",
+        text: "the core takes only the end of it",
+      }),
+    },
+    replies: { refuse: (_: unknown, status: string) => statuses.push(status) },
+  } as unknown as MemberRequestsOptions);
+  const body = new ByteWriter();
+  encodeJoin(body, { nodeId: "3".repeat(16), address: "sim:7003" });
+  const replyTo = { method: method.join, requestId: 1, connection: undefined as never };
+  requests.dispatch(replyTo, new ByteReader(body.take()), 1000);
+  expect(statuses).toEqual(["ErrBusy"]);
+});
