@@ -37,6 +37,9 @@ export interface SnapshotFetchOptions {
 
 /** The next try after a piece did not come, in ms: connections come back by themselves. */
 const retryMs = 200;
+/** The pause after a transfer that came to nothing, in ms: twice as long each time, while the same node offers it. */
+const pauseMsMin = 200;
+const pauseMsMax = 10_000;
 /** How often people are told how far it is, in ms. */
 const tellEveryMs = 5_000;
 
@@ -49,6 +52,8 @@ const tellEveryMs = 5_000;
 export class SnapshotFetch {
   readonly #options: SnapshotFetchOptions;
   #transfer: Transfer | undefined;
+  /** Transfers from one node, one after the other, that have come to nothing. */
+  #failed = { from: "", count: 0, untilMs: 0 };
 
   constructor(options: SnapshotFetchOptions) {
     this.#options = options;
@@ -56,11 +61,13 @@ export class SnapshotFetch {
 
   /**
    * The leader says that this node needs the state. Offers that come during a transfer change nothing, unless its source
-   * is another node that does not answer any more: the cluster may wait for this one.
+   * is another node that does not answer any more: the cluster may wait for this one. Nor do they in the pause after one
+   * that has failed: what is damaged would be fetched without end.
    */
   offered(from: NodeId): void {
     if (this.#transfer !== undefined) return this.#transfer.replaceBy(from);
-    void this.#run(new Transfer(this.#options, from));
+    const isPausing = this.#failed.from === from && this.#options.clock.monotonicMs() < this.#failed.untilMs;
+    if (!isPausing) void this.#run(new Transfer(this.#options, from), from);
   }
 
   /** Nothing more is installed. */
@@ -68,12 +75,12 @@ export class SnapshotFetch {
     this.#transfer?.stop();
   }
 
-  async #run(transfer: Transfer): Promise<void> {
+  async #run(transfer: Transfer, from: NodeId): Promise<void> {
     this.#transfer = transfer;
     try {
       const why = await transfer.run();
-      if (why !== undefined && !transfer.isStopped)
-        this.#options.log(`The transfer of the state was broken off: ${why}; it begins again`);
+      if (why === undefined) this.#failed = { from: "", count: 0, untilMs: 0 };
+      else if (!transfer.isStopped) this.#brokenOff(from, why);
     } catch (error) {
       // A store that cannot be written, or was closed, has told so itself.
       if (!(error instanceof KvraftError)) throw error;
@@ -81,6 +88,14 @@ export class SnapshotFetch {
     } finally {
       this.#transfer = undefined;
     }
+  }
+
+  #brokenOff(from: NodeId, why: string): void {
+    const { clock, log } = this.#options;
+    const count = this.#failed.from === from ? this.#failed.count + 1 : 1;
+    const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** (count - 1));
+    this.#failed = { from, count, untilMs: clock.monotonicMs() + pauseMs };
+    log(`The transfer of the state was broken off: ${why}; it begins again`);
   }
 }
 
@@ -159,10 +174,12 @@ class Transfer {
   }
 
   async #finish(head: SnapshotHead): Promise<string | undefined> {
-    const { driver, log } = this.#options;
+    const { driver, store, log } = this.#options;
     await this.#until(() => this.#waitingBytes === 0);
     const why = this.#whyOver();
     if (why !== undefined) return why;
+    if (head.revision < store.sequence)
+      return `its revision is ${head.revision}, and this node's, which is older, has ${store.sequence}`;
     // Meanwhile the log may have led there by itself.
     if (!driver.beginRestore(head.index)) return undefined;
     this.#install!.finish({
