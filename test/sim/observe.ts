@@ -93,18 +93,21 @@ Raft.prototype.step = function (this: Raft, message: Message): void {
 };
 
 Raft.prototype.start = function (this: Raft, command: Bytes) {
+  meet(this);
   const result = start.call(this, command);
   observer?.stepped(this);
   return result;
 };
 
 Raft.prototype.changeConfiguration = function (this: Raft, data: Bytes) {
+  meet(this);
   const result = changeConfiguration.call(this, data);
   observer?.stepped(this);
   return result;
 };
 
 Raft.prototype.transferLeadership = function (this: Raft, to?: NodeId) {
+  meet(this);
   const result = transferLeadership.call(this, to);
   observer?.stepped(this);
   return result;

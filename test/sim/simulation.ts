@@ -58,8 +58,6 @@ const restartAfterMs = 300;
 const formationMsMax = 60_000;
 /** Once everything is healed: requests are answered, and replicas are equal, within so many ms. */
 const calmMsMax = 20_000;
-/** It is told within a second of a loss, and the loss may have been held up by a network that is slow or cut. */
-const goneMsMax = 10_000;
 /** More events mean that something goes round in circles. */
 const eventsMax = 5_000_000;
 
@@ -388,6 +386,12 @@ export class Simulation implements Observer {
   /** It comes back from its disk once, and is told again; then it gets an empty disk, and may be put to use again. */
   #endedAsRemoved(machine: SimMachine, failure: KvraftError): void {
     const id = this.#idOf(machine);
+    if (id === undefined && machine.joinVia !== undefined) {
+      // It was let in and removed again before it had heard of the first: it has an id that nobody wants any more.
+      machine.wipe();
+      machine.isSpare = true;
+      return;
+    }
     if (id === undefined || !this.#raft.isRemoved(id)) {
       this.#fault ??= new Error(`${machine.name} was not removed, and ends: ${failure.message}`);
       return;
@@ -475,15 +479,14 @@ export class Simulation implements Observer {
     this.#state.applied(machine, index, data, before, result);
   }
 
-  /** Only of a process that has ended may it be said that it is gone: never of one whose connections were reset. */
+  /** Never of a process that leads: not when its connections were reset, nor when it is another one than was known. */
   toldGone(raft: Raft, id: NodeId): void {
     const machine = this.machines.find((each) => this.#idOf(each) === id);
-    if (machine === undefined) return;
-    const endedAtMs = machine.endedAtMs ?? Number.NEGATIVE_INFINITY;
-    const isThere = this.net.listening(`${machine.name}:5001`) !== undefined;
-    const isTrue = !isThere || this.timeline.nowMs - endedAtMs < goneMsMax;
-    if (!isTrue)
-      assert(false, `${this.#named(raft.getState().id)} is told that ${machine.name} is gone, which lives`);
+    const core = machine?.isUp === true ? this.#cores.get(machine) : undefined;
+    if (core === undefined || raft.leader !== id || !core.isLeader || core.term !== raft.term) return;
+    // One that is stopping has closed its door.
+    if (this.net.listening(`${machine!.name}:5001`) === undefined) return;
+    assert(false, `${this.#named(raft.getState().id)} is told that ${machine!.name} is gone, which leads it`);
   }
 
   restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void {

@@ -14,5 +14,6 @@ export const canary: Canary = {
       to: "    if (this.isStopped) return undefined;",
     },
   ],
+  kinds: ["lag-crash", "kill"],
   runsMax: 400,
 };
