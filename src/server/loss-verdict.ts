@@ -14,9 +14,10 @@ export interface DialResult {
  * for each loss, by the first dial that allows one, and it says "gone" only when that is certain:
  *
  *     nothing listens there                  gone
- *     another node or another boot id        gone
- *     the same node with the same boot id    alive: the connection was merely reset
- *     no answer, or no boot id in it         not known, and it stays so: a network that is cut looks like that
+ *     another node                           gone
+ *     the same node                          alive: the connection was reset; or it has started again, and may lead by now:
+ *                                            a connection to the process before may have been idle, and its loss found late
+ *     no answer                              not known, and it stays so: a network that is cut looks like that
  *     hung up before the hello was answered  not known yet: the next dial tells
  *
  * A verdict comes within verdictMsMax of the loss or not at all. Later nobody waits for it any more, and by then the node
@@ -25,40 +26,32 @@ export interface DialResult {
 export class LossVerdict {
   readonly #clock: Clock;
   readonly #nodeId: NodeId;
-  /** Of the process that was connected last; empty when it did not tell. */
-  #bootId = "";
-  /** Undefined while there is nothing to judge. */
-  #loss: { readonly bootId: string; readonly untilMs: number } | undefined = undefined;
+  /** Until when there is something to judge; undefined while there is nothing. */
+  #untilMs: number | undefined = undefined;
 
   constructor(clock: Clock, nodeId: NodeId) {
     this.#clock = clock;
     this.#nodeId = nodeId;
   }
 
-  /** The node has answered on a connection that may be used. */
-  connected(reply: HelloReply): void {
-    this.#bootId = reply.bootId;
-  }
-
-  /** That connection was lost. */
+  /** A connection on which the node had answered was lost. */
   lost(): void {
-    this.#loss = { bootId: this.#bootId, untilMs: this.#clock.monotonicMs() + verdictMsMax };
+    this.#untilMs = this.#clock.monotonicMs() + verdictMsMax;
   }
 
   /** True at most once for each loss, when what became of this dial shows that the process is gone. */
   isGone({ kind, reply }: DialResult): boolean {
-    const loss = this.#loss;
-    if (loss === undefined) return false;
-    const isLate = this.#clock.monotonicMs() > loss.untilMs;
+    const untilMs = this.#untilMs;
+    if (untilMs === undefined) return false;
+    const isLate = this.#clock.monotonicMs() > untilMs;
     if (kind === "hang-up" && !isLate) return false;
-    this.#loss = undefined;
+    this.#untilMs = undefined;
     if (isLate) return false;
-    return kind === "nobody" || (reply !== undefined && this.#isAnother(reply, loss.bootId));
+    return kind === "nobody" || (reply !== undefined && this.#isAnother(reply));
   }
 
-  #isAnother({ nodeId, bootId }: HelloReply, before: string): boolean {
-    if (nodeId !== noId && nodeId !== this.#nodeId) return true;
-    return bootId !== "" && before !== "" && bootId !== before;
+  #isAnother({ nodeId }: HelloReply): boolean {
+    return nodeId !== noId && nodeId !== this.#nodeId;
   }
 }
 

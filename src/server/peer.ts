@@ -21,7 +21,7 @@ export interface PeerOptions {
   readonly log: (line: string) => void;
   /**
    * The process of a peer that was connected has ended: its machine says that nothing listens there any more, or another
-   * process or another node answers. Told at most once for each connection that is lost, and soon after it or never: not
+   * node answers. Told at most once for each connection that is lost, and soon after it or never: not
    * of a connection that was merely reset, and not of a machine that does not answer, since a network that is cut looks
    * the same. Never told from inside a call to the peers.
    */
@@ -117,7 +117,6 @@ export class Peer {
   #connected(lane: Lane, reply: HelloReply): void {
     const isGone = lane === "control" && this.#verdict.isGone({ kind: "answer", reply });
     if (reply.nodeId === this.#nodeId) {
-      if (lane === "control") this.#verdict.connected(reply);
       this.#isVerified[lane] = true;
       if (this.#isVerified.control && this.#isVerified.bulk) this.#tell(`connected to ${this.#name}`);
     } else {
