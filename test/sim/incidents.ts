@@ -282,6 +282,10 @@ export class Incidents {
   /** It is found with an empty disk, may start like that, and is replaced by itself after a while. */
   #wipe(machine: SimMachine, forMs: number): void {
     if (machine.isSpare || machine.isRemoved || machine.isWiped || !this.#world.mayLose(machine)) return;
+    // With all founders lost at one time a person does not start them with the list of founders: they would found another.
+    const isFounder = ({ joinVia, isSpare, isRemoved, isWiped }: SimMachine) =>
+      joinVia === undefined && !isSpare && !isRemoved && !isWiped;
+    if (!this.#world.machines.some((other) => other !== machine && isFounder(other))) return;
     machine.isWiped = true;
     this.#down(machine, Math.min(forMs, 300), () => machine.wipe());
     this.#later(forMs, () => {

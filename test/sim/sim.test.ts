@@ -24,6 +24,11 @@ const foundInChange: readonly (readonly [number, string])[] = [
   [6, "a new server cannot fetch the state from a leader that it does not know"],
   [81, "a new server that was sent to a leader which then died asks it for ever"],
   [91, "the transfer of a state is not begun again when its source has died"],
+  [1341, "a client that a stale server has told of members that are gone never asks the others again"],
+  [
+    204076860288271,
+    "a connection to a process before, whose loss is found late, unseats the node that leads now",
+  ],
   [925, "a leader that hands over while the members are joint turns round and round"],
 ];
 

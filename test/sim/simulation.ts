@@ -253,12 +253,12 @@ export class Simulation implements Observer {
       this.#isConverged(core),
     );
     for (const machine of core) {
-      if (this.#raft.isRemoved(this.#idOf(machine)!)) continue;
+      if (machine.isSpare || this.#raft.isRemoved(this.#idOf(machine)!)) continue;
       const stateMachine = this.#stateMachines.get(machine);
       assert(stateMachine !== undefined, `${machine.name} has applied something`);
       this.#state.checkReplica(machine.name, stateMachine);
     }
-    const members = core.filter((machine) => !this.#raft.isRemoved(this.#idOf(machine)!));
+    const members = core.filter((machine) => !machine.isSpare && !this.#raft.isRemoved(this.#idOf(machine)!));
     // Who has given up a snapshot in the middle holds the log for a while.
     this.#until("logs that nobody needs are dropped", 40_000, () =>
       members.every((machine) =>
@@ -290,6 +290,7 @@ export class Simulation implements Observer {
     const { last } = raft.getState();
     const { incoming, learners } = raft.configuration;
     return core.every((machine) => {
+      if (machine.isSpare) return true;
       const id = this.#idOf(machine);
       if (id === undefined) return false;
       if (this.#raft.isRemoved(id)) return machine.isRemoved || !this.#canBeTold(machine, incoming);
@@ -482,8 +483,15 @@ export class Simulation implements Observer {
   /** Never of a process that leads: not when its connections were reset, nor when it is another one than was known. */
   toldGone(raft: Raft, id: NodeId): void {
     const machine = this.machines.find((each) => this.#idOf(each) === id);
-    const core = machine?.isUp === true ? this.#cores.get(machine) : undefined;
-    if (core === undefined || raft.leader !== id || !core.isLeader || core.term !== raft.term) return;
+    const core = machine === undefined ? undefined : this.#cores.get(machine);
+    if (
+      core === undefined ||
+      !this.#isAlive(core) ||
+      raft.leader !== id ||
+      !core.isLeader ||
+      core.term !== raft.term
+    )
+      return;
     // One that is stopping has closed its door.
     if (this.net.listening(`${machine!.name}:5001`) === undefined) return;
     assert(false, `${this.#named(raft.getState().id)} is told that ${machine!.name} is gone, which leads it`);

@@ -5,7 +5,7 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/server/loss-verdict.ts",
-      from: 'return kind === "nobody" || (reply !== undefined && this.#isAnother(reply, loss.bootId));',
+      from: 'return kind === "nobody" || (reply !== undefined && this.#isAnother(reply));',
       to: 'return kind === "nobody" || reply !== undefined;',
     },
   ],
