@@ -15,6 +15,7 @@ import {
   frameBodyBytesMax,
   helloServersBytesMax,
   pendingCallsMax,
+  steadyMs,
 } from "./limits.ts";
 import { method } from "./method.ts";
 import {
@@ -258,7 +259,7 @@ export class ClientEnd {
     this.#endCalls((call) => failure("lost", call.offset >= 0 && connection.hasTaken(call.offset), text));
     const now = this.#env.clock.monotonicMs();
     // A peer that accepts and then hangs up must not be dialled in a tight loop.
-    if (now - this.#connectedAt >= backOffMaxMs) this.#backOffMs = backOffMinMs;
+    if (now - this.#connectedAt >= steadyMs) this.#backOffMs = backOffMinMs;
     this.#options.onLost?.(text);
     if (closing.cause === "closed" || now - this.#redialledAtOnceAt < backOffMaxMs) this.#dialLater();
     else this.#dialAtOnce(now);

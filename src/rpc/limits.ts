@@ -52,3 +52,8 @@ export const otherConnectionsMax = 512;
 export const backOffMinMs = 20;
 /** ...up to this (ms): an absent peer costs one dial a second. Redials without a wait are at least this far apart, too. */
 export const backOffMaxMs = 1000;
+/**
+ * Who keeps a connection for so long, in ms, is no peer that hangs up at once: the back-off begins anew. Less than an
+ * election timeout, or links that flap would be away for longer than that, and unseat leaders.
+ */
+export const steadyMs = 100;
