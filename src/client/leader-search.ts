@@ -5,13 +5,15 @@ import type { Failure } from "./call-reply.ts";
 /** Milliseconds between two tries: short at first, since an election takes little longer than its timeout. */
 const backOffMinMs = 10;
 const backOffMaxMs = 100;
+/** Rounds among members that answer and know no leader, before all others are asked, too: longer than an election. */
+const memberRoundsMax = 4;
 
 type Failed = Pick<Failure, "leader" | "isLate" | "code">;
 
 /**
  * Which end to ask, and when: the last known leader, whoever a server names, or the next one in turn. The members of the
  * cluster, once they were heard of, come before the servers that the client was made with: these are a last resort, asked
- * when no member has answered for a whole round.
+ * when no member has answered for a whole round, or some have for several and none of them leads.
  */
 export class LeaderSearch {
   /** Those that the client was made with. They are never closed before the client is. */
@@ -113,10 +115,14 @@ export class LeaderSearch {
     return Math.max(0, this.#notBeforeMs - nowMs);
   }
 
-  /** Where a cluster has members that answer, the leader is one of them, or will be. */
+  /**
+   * Where a cluster has members that answer, the leader is one of them, or will be soon. But who does not know that it was
+   * removed answers, too, and tells of members that are gone.
+   */
   #next(): number {
     const next = this.#at + 1;
-    const isRoundOver = next === this.#ends.length || (next === this.#memberCount && this.#hasHeardMember);
+    const isHopeful = this.#hasHeardMember && this.#failures < memberRoundsMax * this.#memberCount;
+    const isRoundOver = next === this.#ends.length || (next === this.#memberCount && isHopeful);
     if (isRoundOver) this.#hasHeardMember = false;
     return isRoundOver ? 0 : next;
   }

@@ -84,6 +84,17 @@ describe("members that were learned", () => {
     expect(walk(one, 7, refusing)).toEqual([4, 3, 5, 4, 3, 5, 4]);
   });
 
+  test("that answer and lead nowhere, round after round, may be no members any more: the others are asked, too", () => {
+    const one = search();
+    // A server that was removed, and does not know it, tells of members that are gone.
+    one.learn([
+      { host: "a", port: 1 },
+      { host: "a", port: 9 },
+    ]);
+    const asked = new Set(walk(one, 16, refusing));
+    expect([...asked].sort()).toEqual([1, 2, 3, 9]);
+  });
+
   test("are listed behind those it was made with, and keep their connections when they are learned again", () => {
     const closed: number[] = [];
     const one = new LeaderSearch(
