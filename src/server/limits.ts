@@ -21,6 +21,11 @@ export const handOverMsMax = 1_000;
 export const removedLingerMs = 500;
 /** Bytes of rows in one piece of a snapshot: a millisecond of the event loop of who reads it. */
 export const snapshotPieceBytes = 256 * 1024;
+/**
+ * Bytes of snapshots that a node reads in a second, for all who want one together. Reading, sending and, at the other end,
+ * writing cost processor and disk of machines that serve clients.
+ */
+export const snapshotBytesPerSecondMax = 32 * 1024 * 1024;
 /** Snapshots that are read at one time: each holds files that merges have replaced. */
 export const snapshotsMax = 8;
 /** Pieces that are asked for ahead of the one that is stored. */

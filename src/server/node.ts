@@ -218,6 +218,7 @@ export class Node {
     this.#driver.stop();
     this.#expiry?.cancel();
     this.#snapshotFetch.stop();
+    this.#snapshotRequests.stop();
     this.#moving?.stop();
     this.#lostLeadership();
     this.#flushClients();

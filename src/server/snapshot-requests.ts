@@ -1,4 +1,4 @@
-import type { Clock } from "../env/clock.ts";
+import type { Clock, Timer } from "../env/clock.ts";
 import { localPrefix } from "../kv/keys.ts";
 import type { DurableScan } from "../leveldb/durable-scan.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
@@ -15,7 +15,7 @@ import {
   snapshotIdleMsMax,
 } from "../rpc/snapshot-requests.ts";
 import type { Driver } from "./driver.ts";
-import { snapshotPieceBytes, snapshotsMax } from "./limits.ts";
+import { snapshotBytesPerSecondMax, snapshotPieceBytes, snapshotsMax } from "./limits.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
 
 /** A snapshot that somebody reads. */
@@ -56,6 +56,9 @@ export class SnapshotRequests {
   readonly #readings = new Map<number, Reading>();
   #openings: Opening[] = [];
   #tokens = 0;
+  /** The moment from which on the next piece may be read, whoever wants it. */
+  #freeAtMs = 0;
+  readonly #timers = new Set<Timer>();
 
   constructor(options: SnapshotRequestsOptions) {
     this.#options = options;
@@ -84,8 +87,14 @@ export class SnapshotRequests {
     if (replyTo.method !== method.readSnapshot) return false;
     const [token, number] = [reader.varint(), reader.varint()];
     reader.end();
-    this.#read(replyTo, token, number);
+    this.#readInTime(replyTo, token, number);
     return true;
+  }
+
+  /** Who waits gets no answer any more. */
+  stop(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
   }
 
   /** Now and then: opens what can be opened, and closes what nobody reads. */
@@ -134,6 +143,18 @@ export class SnapshotRequests {
     return true;
   }
 
+  /** At the pace that leaves the node time for its clients: all readers together get so many bytes in a second. */
+  #readInTime(replyTo: ReplyTo, token: number, number: number): void {
+    const { clock } = this.#options;
+    const waitMs = Math.ceil(this.#freeAtMs - clock.monotonicMs());
+    if (waitMs <= 0) return this.#read(replyTo, token, number);
+    const timer = clock.after(waitMs, () => {
+      this.#timers.delete(timer);
+      this.#readInTime(replyTo, token, number);
+    });
+    this.#timers.add(timer);
+  }
+
   #read(replyTo: ReplyTo, token: number, number: number): void {
     const { clock, replies } = this.#options;
     const reading = this.#readings.get(token);
@@ -155,6 +176,8 @@ export class SnapshotRequests {
 
   #advance(reading: Reading): void {
     const rows = reading.scan.read(snapshotPieceBytes);
+    const tookMs = (1000 * (rows?.length ?? 0)) / snapshotBytesPerSecondMax;
+    this.#freeAtMs = Math.max(this.#freeAtMs, reading.readAtMs) + tookMs;
     reading.number++;
     if (rows !== undefined) reading.crc = crc32(rows, reading.crc);
     if (rows === undefined) reading.scan.close();
