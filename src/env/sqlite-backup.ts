@@ -50,7 +50,10 @@ export class SqliteBackupWriter {
   #descriptor: number | undefined;
   #unsyncedBytes = 0;
 
-  /** EXISTS when there is a file of the name; LOCKED when another process writes one. A part that was left is replaced. */
+  /**
+   * EXISTS when there is a file of the name, or one with the name of its part that is none; LOCKED when another process
+   * writes one. A part that was left is replaced.
+   */
   constructor(path: string) {
     this.#path = path;
     this.#partPath = `${path}.part`;
@@ -221,8 +224,13 @@ export class SqliteBackupReader {
   }
 }
 
-/** A part that nobody writes to any more: an interrupted run has left it. */
+/** A part that nobody writes to any more: an interrupted run has left it. EXISTS when it is somebody's other file. */
 function removeLeftPart(path: string): void {
+  if (!isPart(path))
+    throw new KvraftError(
+      "EXISTS",
+      `Cannot write "${path}": the file exists, and is no part of a backup; move it away, or choose another name`,
+    );
   let database: Database | undefined;
   try {
     database = new Database(path, { readwrite: true, create: false });
@@ -241,6 +249,21 @@ function removeLeftPart(path: string): void {
   fs.rmSync(path, { force: true });
 }
 
+/** Whether a backup was begun in the file: it says so from its first bytes on, unless a crash has left none of them. */
+function isPart(path: string): boolean {
+  const head = Buffer.alloc(sqliteHeaderBytes);
+  const descriptor = fs.openSync(path, "r");
+  try {
+    fs.readSync(descriptor, head, 0, head.length, 0);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+  if (head.every((byte) => byte === 0)) return true;
+  return (
+    head.toString("latin1", 0, sqliteMagic.length) === sqliteMagic && head.readUInt32BE(68) === applicationId
+  );
+}
+
 /** `immutable=1` promises SQLite that nobody writes: it looks for no journal beside the file, and takes no lock. */
 function immutableUri(path: string): string {
   const encoded = path.split("/").map(encodeURIComponent).join("/");
@@ -256,6 +279,8 @@ function syncFolder(path: string): void {
   }
 }
 
+const sqliteMagic = "SQLite format 3\0";
+const sqliteHeaderBytes = 100;
 const sqliteError = 1;
 const sqliteBusy = 5;
 const sqliteCorrupt = 11;

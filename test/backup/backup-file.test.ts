@@ -145,7 +145,7 @@ test("an existing file is never overwritten, and what is not finished leaves not
 
 test("what an interrupted run has left is replaced", () => {
   const path = join(temporaryFolder(), "file");
-  for (const content of ["", "half of something"]) {
+  for (const content of ["", new Uint8Array(20_000)]) {
     writeFileSync(`${path}.part`, content);
     new BackupWriter(path).abandon();
   }
@@ -154,6 +154,19 @@ test("what an interrupted run has left is replaced", () => {
   writeBackup(`${path}2`, users.slice(1));
   expect(check(`${path}2`).keys).toBe(3);
   expect(existsSync(`${path}2.part`)).toBe(false);
+});
+
+test("a file that has the name of a part and is none is never removed", () => {
+  const path = join(temporaryFolder(), "file");
+  const database = new Database(`${path}.part`);
+  database.run("CREATE TABLE t (x)");
+  database.close();
+  const contents = [readFileSync(`${path}.part`), Buffer.from("a movie that is not here yet")];
+  for (const content of contents) {
+    writeFileSync(`${path}.part`, content);
+    expect(codeOf(() => new BackupWriter(path))).toBe("EXISTS");
+    expect(readFileSync(`${path}.part`)).toEqual(content);
+  }
 });
 
 test("a folder that is not there is told by name", () => {
