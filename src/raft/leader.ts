@@ -81,12 +81,13 @@ export class Leader {
 
   /**
    * Hands the office over as soon as that voter has the whole log, or to whichever has most of it. Returns whether there
-   * is such a voter. Given up when it takes longer than an election.
+   * is such a voter, and it was heard lately. Given up when it takes longer than an election, also when it is asked for
+   * again meanwhile.
    */
   transferTo(to: NodeId | undefined): boolean {
     const chosen = to ?? this.#mostAdvanced();
-    if (chosen === undefined || !this.#mayLead(chosen)) return false;
-    this.#transfer = { to: chosen, ticks: 0, isAsked: false };
+    if (chosen === undefined || !this.#mayLead(chosen) || !this.#progress.get(chosen)!.isHeard) return false;
+    if (this.#transfer?.to !== chosen) this.#transfer = { to: chosen, ticks: 0, isAsked: false };
     return true;
   }
 
