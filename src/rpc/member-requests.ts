@@ -18,7 +18,7 @@
  * where match (the last log index known to be there), lag (entries behind the leader's last one) and active (heard of in
  * the last election timeout) are told by the leader only.
  */
-import type { ByteReader, ByteWriter } from "../lib/codec.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 
 export interface ChangeMembers {
   /** Node ids of learners that become voters. */
@@ -62,8 +62,12 @@ function writeIds(body: ByteWriter, ids: readonly string[]): void {
 
 function readIds(reader: ByteReader): string[] {
   const ids: string[] = [];
-  for (let count = reader.varint(); count > 0; count--) ids.push(reader.id());
+  const count = reader.varint();
+  if (count > idsMax) throw new DecodeError(`the ids are more than ${idsMax}`);
+  while (ids.length < count) ids.push(reader.id());
   return ids;
 }
 
 const addressBytesMax = 512;
+/** Node ids in one list of a change: far more than a cluster has members. */
+const idsMax = 1024;

@@ -19,6 +19,8 @@ export const membersMax = 64;
 export const handOverMsMax = 1_000;
 /** A removed node stays for so long after it has learned of it, in ms: what it says last has to leave. */
 export const removedLingerMs = 500;
+/** Requests that wait for a change of the members, or of the leader: people and scripts ask, and few of them. */
+export const memberWaitersMax = 256;
 /** Bytes of rows in one piece of a snapshot: a millisecond of the event loop of who reads it. */
 export const snapshotPieceBytes = 256 * 1024;
 /**
@@ -28,6 +30,8 @@ export const snapshotPieceBytes = 256 * 1024;
 export const snapshotBytesPerSecondMax = 32 * 1024 * 1024;
 /** Snapshots that are read at one time: each holds files that merges have replaced. */
 export const snapshotsMax = 8;
+/** Of these clients may read so many: they can begin some and go away, and the cluster may wait for a member. */
+export const clientSnapshotsMax = 6;
 /** Pieces that are asked for ahead of the one that is stored. */
 export const snapshotPiecesAheadMax = 4;
 /** A piece is waited for so long, in ms, before it is asked for again. */

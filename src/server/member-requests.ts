@@ -8,7 +8,7 @@ import { noId } from "../rpc/hello.ts";
 import { type ChangeMembers, decodeChangeMembers, decodeJoin } from "../rpc/member-requests.ts";
 import { method } from "../rpc/method.ts";
 import type { Driver } from "./driver.ts";
-import { learnerLagEntriesMax, membersMax } from "./limits.ts";
+import { learnerLagEntriesMax, membersMax, memberWaitersMax } from "./limits.ts";
 import { encodeMembers, type Member, type Members } from "./members.ts";
 import { afterJoint, isJoint, withAddress, withLearner, withVoters } from "./membership.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
@@ -275,7 +275,9 @@ export class MemberRequests {
   }
 
   #wait(waiting: Waiting): void {
-    if (!waiting.settle()) this.#waiting.push(waiting);
+    if (waiting.settle()) return;
+    if (this.#waiting.length >= memberWaitersMax) this.#options.replies.refuseAsBusy(waiting.replyTo);
+    else this.#waiting.push(waiting);
   }
 }
 

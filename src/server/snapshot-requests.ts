@@ -15,7 +15,7 @@ import {
   snapshotIdleMsMax,
 } from "../rpc/snapshot-requests.ts";
 import type { Driver } from "./driver.ts";
-import { snapshotBytesPerSecondMax, snapshotPieceBytes, snapshotsMax } from "./limits.ts";
+import { clientSnapshotsMax, snapshotBytesPerSecondMax, snapshotPieceBytes, snapshotsMax } from "./limits.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
 
 /** A snapshot that somebody reads. */
@@ -116,7 +116,8 @@ export class SnapshotRequests {
 
   #open(replyTo: ReplyTo, isFresh: boolean, remainingMs: number): void {
     const { clock, driver, replies } = this.#options;
-    if (this.#openCount >= snapshotsMax) return replies.refuseAsBusy(replyTo);
+    const most = isMember(replyTo) ? snapshotsMax : clientSnapshotsMax;
+    if (this.#openCount >= most) return replies.refuseAsBusy(replyTo);
     const opening = {
       replyTo,
       index: isFresh ? driver.applied.index : 0,
@@ -134,10 +135,12 @@ export class SnapshotRequests {
       replies.refuse(replyTo, "ErrBusy", "The state was not on the disk in time; try again");
       return true;
     }
-    const isMember = replyTo.connection.context?.peer !== undefined;
     const scan = store.scanDurable({ limit: localPrefix });
     const token = ++this.#tokens;
-    this.#readings.set(token, { scan, isMember, readAtMs: nowMs, number: -1, piece: undefined, crc: 0 });
+    this.#readings.set(token, {
+      ...{ scan, isMember: isMember(replyTo), readAtMs: nowMs },
+      ...{ number: -1, piece: undefined, crc: 0 },
+    });
     const { applied, sequence: revision, bytes } = scan;
     replies.answer(replyTo, "OK", (body) => encodeSnapshotHead(body, { token, ...applied, revision, bytes }));
     return true;
@@ -184,6 +187,10 @@ export class SnapshotRequests {
     const end = rows === undefined ? { rowCount: reading.scan.rows, crc: reading.crc } : undefined;
     reading.piece = { rows: rows ?? new Uint8Array(0), end };
   }
+}
+
+function isMember({ connection }: ReplyTo): boolean {
+  return connection.context?.peer !== undefined;
 }
 
 /** A small state holds the log for so many bytes at least. */

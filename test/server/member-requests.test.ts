@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { ByteReader, ByteWriter } from "../../src/lib/codec.ts";
 import type { NodeId } from "../../src/raft/types.ts";
-import { encodeJoin } from "../../src/rpc/member-requests.ts";
+import { encodeChangeMembers, encodeJoin } from "../../src/rpc/member-requests.ts";
 import { method } from "../../src/rpc/method.ts";
 import { MemberRequests, type MemberRequestsOptions } from "../../src/server/member-requests.ts";
 import { membersOf } from "../../src/server/members.ts";
@@ -35,4 +35,29 @@ test("who asks to be let in right when a joint configuration was decided is told
   const replyTo = { method: method.join, requestId: 1, connection: undefined as never };
   requests.dispatch(replyTo, new ByteReader(body.take()), 1000);
   expect(statuses).toEqual(["ErrBusy"]);
+});
+
+test("there is an end to those who may wait for a change, and to what one may ask for", () => {
+  const statuses: string[] = [];
+  const requests = new MemberRequests({
+    clock: { monotonicMs: () => 0 },
+    members: () => membersOf([{ nodeId: "1".repeat(16) as NodeId, address: "sim:7001", role: "voter" }], []),
+    raft: { isSettled: false },
+    driver: { isReady: true },
+    replies: {
+      refuse: (_: unknown, status: string) => statuses.push(status),
+      refuseAsBusy: () => statuses.push("ErrBusy"),
+    },
+  } as unknown as MemberRequestsOptions);
+  const ask = (ids: readonly string[]) => {
+    const body = new ByteWriter();
+    encodeChangeMembers(body, { promote: [], remove: ids });
+    const replyTo = { method: method.changeMembers, requestId: 1, connection: undefined as never };
+    requests.dispatch(replyTo, new ByteReader(body.take()), 86_400_000);
+  };
+  for (let count = 0; count < 1000; count++) ask(["2".repeat(16)]);
+  expect(statuses.length).toBeGreaterThan(500);
+  expect(new Set(statuses)).toEqual(new Set(["ErrBusy"]));
+  const many = Array.from({ length: 100_000 }, (_, at) => `${at}`.padStart(16, "0"));
+  expect(() => ask(many)).toThrow("the ids are more than");
 });

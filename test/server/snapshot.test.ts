@@ -113,3 +113,26 @@ test("a transfer whose source has died for good is begun again at another one, a
   await world.wait(client.close());
   await world.stop();
 });
+
+test("backups that were begun and left keep no member from being brought up", async () => {
+  const { world, client, behind } = await cluster();
+  const from = world.leader!.address;
+  const others = world.client(500);
+  let opened = 0;
+  for (let count = 0; count < 12; count++)
+    await world.wait(
+      others.snapshot({ from }).then(
+        () => opened++,
+        () => {},
+      ),
+    );
+  expect(opened).toBeGreaterThan(3);
+  behind.start();
+  await world.until(
+    () => behind.lines.some((line) => line.startsWith("The state after entry")),
+    "the state is there",
+    5000,
+  );
+  for (const each of [client, others]) await world.wait(each.close());
+  await world.stop();
+});
