@@ -29,8 +29,9 @@ export const snapshotSaveCommand: Command = {
   ],
   details: [
     "The file is an SQLite database: table kv has the keys, table backup says what it is. It holds every write that was",
-    "acknowledged before the command began, as one moment, and the cluster goes on meanwhile. An existing file is never",
-    "overwritten (status 2); FILE.part is what is not complete yet. Status 3 when the snapshot cannot be read to its end.",
+    "acknowledged before the command began, as one moment, and the cluster goes on meanwhile. With --server: what that node",
+    "has, which may lack the last writes of the others. An existing file is never overwritten (status 2); FILE.part is what",
+    "is not complete yet. Status 3 when the snapshot cannot be read to its end.",
     "With --data-dir: what that node holds, its log replayed. Nothing in the folder changes; which entries are left out,",
     "and may hold acknowledged writes, is said on stderr. Status 2 when a server uses the folder.",
   ].join("\n"),

@@ -74,7 +74,10 @@ export interface MemberChange {
 }
 
 export interface SnapshotOptions {
-  /** Everything that the node had applied when it was asked is in it; else whatever is durable already. [false] */
+  /**
+   * Everything that the node had applied when it was asked is in it, and of the leader's every write that was answered
+   * before; else whatever is durable already. [false]
+   */
   readonly fresh?: boolean;
   /** The node that is read from, a member or not. [the leader] */
   readonly from?: Address;
@@ -224,6 +227,8 @@ export class KVClient {
    * for await (const rows of snapshot) file.write(rows);
    */
   async snapshot({ fresh = false, from }: SnapshotOptions = {}): Promise<SnapshotStream> {
+    // A read that was answered shows who leads for certain: who was deposed may say that it leads, and lacks writes.
+    if (fresh && from === undefined) await this.getBytes(emptyBytes);
     const end = this.#endOf(from ?? (await this.#leaderAddress()));
     const stream = await SnapshotStream.open(
       {

@@ -11,17 +11,25 @@ const head = { token: 7, index: 40, term: 3, revision: 12, bytes: 11 };
 
 interface Behaviour {
   readonly isLeader?: boolean;
+  /** It says that it leads, and no majority confirms that any more. */
+  readonly isDeposed?: boolean;
   /** Runs instead of the answer to piece `number`, at its `count`th request; false goes on with the answer. */
   readonly instead?: (request: Request, number: number, count: number) => boolean;
   readonly crc?: number;
 }
 
 /** A server that has the pieces; what it was asked stands in the list, in order. */
-function serveSnapshot(server: FakeServer, { isLeader = true, instead, crc }: Behaviour = {}): string[] {
+function serveSnapshot(
+  server: FakeServer,
+  { isLeader = true, isDeposed = false, instead, crc }: Behaviour = {},
+): string[] {
   const asked: string[] = [];
   const counts = new Map<number, number>();
   server.handle = (request) => {
     switch (request.method) {
+      case method.get:
+        if (isLeader && !isDeposed) return request.noKey();
+        return request.refuse("ErrWrongLeader", { leader: server.cluster.servers[1]!.name });
       case method.isLeader:
         return request.answer((body) => {
           body.u8(Number(isLeader));
@@ -77,6 +85,17 @@ test("a snapshot is that of the leader, comes in order, and tells what it is the
   expect(await settle(cluster, readAll(stream))).toEqual(["one", "two", "three", ""]);
   expect(stream.rowCount).toBe(5);
   expect(asked).toEqual(["open 1", "read 0", "read 1", "read 2", "read 3"]);
+  await cluster.close();
+});
+
+test("a node that was deposed and does not know it is not read from when everything has to be there", async () => {
+  const cluster = new FakeCluster(2);
+  const asked = serveSnapshot(cluster.servers[0]!, { isDeposed: true });
+  serveSnapshot(cluster.servers[1]!);
+  const stream = await settle(cluster, cluster.client.snapshot({ fresh: true }));
+  expect(stream.address.port).toBe(5002);
+  expect(asked).toEqual([]);
+  stream.close();
   await cluster.close();
 });
 
