@@ -17,6 +17,7 @@ import type {
   Write,
 } from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
+import { entryOverheadBytes } from "../raftlog/records.ts";
 import type { LogCompaction } from "./log-compaction.ts";
 
 /** Whom the driver serves. None of these calls comes back into the driver before it returns. */
@@ -55,6 +56,11 @@ export interface DriverOptions {
   readonly store: LevelDB;
   readonly compaction: LogCompaction;
   readonly tickMs: number;
+  /**
+   * Bytes of entries after which the store takes up what is applied although its memory is not full: what changes nothing
+   * takes none, as deletes of keys that are not there, and the log behind it could never be dropped.
+   */
+  readonly unsealedBytesMax: number;
 }
 
 /** Bytes of entries that are applied before the clock is looked at again. */
@@ -96,6 +102,8 @@ export class Driver {
   #isRestoring = false;
   /** The last entry whose effects are in a run, or in the memtable that was sealed to become one. */
   #sealedIndex: number;
+  /** Bytes of the entries that were applied since. */
+  #unsealedBytes = 0;
   /** Bytes that were applied in this tick while the store asked for slower writes. */
   #pressedBytes = 0;
   /** Ticks since it was last looked how much there is to apply, and the last entry then. */
@@ -180,6 +188,7 @@ export class Driver {
       this.#appliedIndex = index;
       this.#appliedTerm = term;
       this.#sealedIndex = index;
+      this.#unsealedBytes = 0;
       this.#raft.restore({ index, term }, configuration);
     });
     this.schedule();
@@ -270,6 +279,12 @@ export class Driver {
     this.#options.machine.save();
     this.#options.store.seal(this.applied);
     this.#sealedIndex = this.#appliedIndex;
+    this.#unsealedBytes = 0;
+  }
+
+  get #isSealDue(): boolean {
+    const { store, unsealedBytesMax } = this.#options;
+    return (store.isFull || this.#unsealedBytes >= unsealedBytesMax) && store.canSeal;
   }
 
   #noticeRole(): void {
@@ -313,17 +328,17 @@ export class Driver {
 
   /** Applies what is committed for a few milliseconds. Returns whether that was all of it that may be applied now. */
   #applyCommitted(): boolean {
-    const { clock, store } = this.#options;
+    const { clock } = this.#options;
     if (this.#isRestoring) return true;
     let untilMs = 0;
     for (;;) {
       // Before it is asked how much may be applied: what is not sealed can be why that is nothing.
-      if (store.isFull && store.canSeal) this.#sealStore();
+      if (this.#isSealDue) this.#sealStore();
       const bytesMax = this.#applyBytesMax();
       const entries = bytesMax === 0 ? [] : this.#raft.takeCommitted(bytesMax);
       if (entries.length === 0) return true;
       for (const entry of entries) this.#apply(entry);
-      if (store.isFull && store.canSeal) this.#sealStore();
+      if (this.#isSealDue) this.#sealStore();
       if (untilMs === 0) untilMs = clock.monotonicMs() + applyTurnMs;
       else if (clock.monotonicMs() >= untilMs) return false;
     }
@@ -342,6 +357,7 @@ export class Driver {
     this.#appliedIndex = entry.index;
     this.#appliedTerm = entry.term;
     this.#pressedBytes += entry.data.length;
+    this.#unsealedBytes += entry.data.length + entryOverheadBytes;
     if (entry.kind === "command") this.#owner.applied(entry, machine.applyCommand(entry.index, entry.data));
     else if (entry.kind === "config") {
       machine.applyConfiguration(entry.index, entry.data);

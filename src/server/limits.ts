@@ -15,6 +15,11 @@ export const expireEveryMs = 50;
 export const learnerLagEntriesMax = 5_000;
 /** Each member is dialled and told everything: more come from a mistake, as a server that joins at each start. */
 export const membersMax = 64;
+/**
+ * The store takes up what is applied after so many times as many bytes of the log as its memory has, at the latest: more
+ * than writes of small values take in the log before they have filled it.
+ */
+export const unsealedMemtables = 4;
 /** A leader that is to stop hands its office over first, for so long at the most, in ms. */
 export const handOverMsMax = 1_000;
 /** A removed node stays for so long after it has learned of it, in ms: what it says last has to leave. */

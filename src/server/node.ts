@@ -21,7 +21,14 @@ import { Driver, type DriverOwner } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
 import { Joining } from "./joining.ts";
-import { appendBytesMax, expireEveryMs, handOverMsMax, removedLingerMs, windowBytesMax } from "./limits.ts";
+import {
+  appendBytesMax,
+  expireEveryMs,
+  handOverMsMax,
+  removedLingerMs,
+  unsealedMemtables,
+  windowBytesMax,
+} from "./limits.ts";
 import { LogCompaction } from "./log-compaction.ts";
 import { LogTime } from "./log-time.ts";
 import { MemberRequests } from "./member-requests.ts";
@@ -269,6 +276,7 @@ export class Node {
         store: this.#store,
         compaction: this.#makeCompaction(),
         tickMs: this.#options.config.timings.tickMs,
+        unsealedBytesMax: unsealedMemtables * this.#options.config.limits.memtableBytes,
       },
       this.#driverOwner(),
     );

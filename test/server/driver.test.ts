@@ -80,7 +80,16 @@ class Bench {
     });
     const { clock, raft, store } = this;
     this.driver = new Driver(
-      { clock, raft, persister, machine, store, compaction: this.#compaction(persister), tickMs: 10 },
+      {
+        clock,
+        raft,
+        persister,
+        machine,
+        store,
+        compaction: this.#compaction(persister),
+        tickMs: 10,
+        unsealedBytesMax: 1 << 30,
+      },
       {
         send: (message) => this.sent.push(message) > 0,
         applied: (id: EntryId, result: Result) => this.events.push(`applied ${id.index} ${result.status}`),

@@ -136,3 +136,16 @@ test("backups that were begun and left keep no member from being brought up", as
   for (const each of [client, others]) await world.wait(each.close());
   await world.stop();
 });
+
+test("the log is dropped also when what is written to it changes nothing", async () => {
+  const world = new World(1, 1, limits);
+  world.start();
+  await world.until(() => world.leader !== undefined, "a leader");
+  const client = world.client(20_000);
+  for (let round = 0; round < 100; round++)
+    await world.wait(Promise.all(Array.from({ length: 10 }, (_, at) => client.delete(`no such key ${at}`))));
+  await world.run(1000);
+  expect(firstIndexOf(world.machines[0]!)).toBeGreaterThan(500);
+  await world.wait(client.close());
+  await world.stop();
+});
