@@ -12,10 +12,13 @@ const pollMs = 100;
 const appearMsMax = 10_000;
 /** A learner that the leader has not heard of for so long is given up, in ms. */
 const silentMsMax = 30_000;
+/** So often in a row the leader may refuse what has caught up as far as it tells itself: then that is not the reason. */
+const refusalsMax = 5;
 
 /**
  * Waits until these nodes are members and none of them is far behind, for as long as they are there, and then calls
- * `change` with them as they are. When the leader finds one too far behind all the same it waits on.
+ * `change` with them as they are. When the leader finds one too far behind all the same it waits on; what the leader refuses
+ * for another reason is refused.
  */
 export async function whenCaughtUp(
   context: Context,
@@ -26,6 +29,7 @@ export async function whenCaughtUp(
   const progress = new ProgressLine(context.stderr);
   const startMs = performance.now();
   const heardMs = new Map<MemberName, number>();
+  let refusals = 0;
   try {
     for (;;) {
       const list = await client.members();
@@ -34,8 +38,8 @@ export async function whenCaughtUp(
       if (missing !== undefined && nowMs - startMs > appearMsMax) throw noMember("add", missing, list);
       const members = names.flatMap((name) => findMember(list, name) ?? []);
       if (missing === undefined && members.every(isCaughtUp)) {
-        if (await isDone(() => change(members, list), members)) return;
-      }
+        if (await isDone(() => change(members, list), members, ++refusals < refusalsMax)) return;
+      } else refusals = 0;
       for (const [at, member] of members.entries()) {
         const name = names[at]!;
         if (isCaughtUp(member) || member.isActive !== false) heardMs.set(name, nowMs);
@@ -54,12 +58,16 @@ function isCaughtUp({ role, lag }: MemberStatus): boolean {
 }
 
 /** False when the leader refuses while entries are still on their way: it counts more strictly, or they have grown. */
-async function isDone(change: () => Promise<void>, members: readonly MemberStatus[]): Promise<boolean> {
+async function isDone(
+  change: () => Promise<void>,
+  members: readonly MemberStatus[],
+  mayBeBehind: boolean,
+): Promise<boolean> {
   try {
     await change();
     return true;
   } catch (error) {
-    const isBehind = members.some(({ role, lag }) => role === "learner" && lag !== 0);
+    const isBehind = mayBeBehind && members.some(({ role, lag }) => role === "learner" && lag !== 0);
     if (error instanceof KVError && error.code === "ErrMembers" && error.outcome === "refused" && isBehind)
       return false;
     throw error;

@@ -57,6 +57,14 @@ describe("member add", () => {
     expect(world.client.changes).toEqual([{ promote: [id4] }, { promote: [id4] }]);
   });
 
+  test("ends when the leader goes on refusing what has caught up", async () => {
+    expect(await worldWithLearner(700).run("member", "add", "127.0.0.1:5004")).toEqual({
+      status: 4,
+      out: "",
+      err: "kvraft: 127.0.0.1:5004 lacks 700 entries\n",
+    });
+  });
+
   test("waits for a server that is about to join", async () => {
     const world = new World();
     let asked = 0;
