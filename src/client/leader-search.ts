@@ -1,5 +1,6 @@
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
+import { noId } from "../rpc/hello.ts";
 import type { Failure } from "./call-reply.ts";
 
 /** Milliseconds between two tries: short at first, since an election takes little longer than its timeout. */
@@ -28,6 +29,8 @@ export class LeaderSearch {
   #at: number;
   /** A member has answered since the search was at the first one. */
   #hasHeardMember = false;
+  /** Whose leader answered last: what servers of another cluster say is not about this one. `noId` while none has. */
+  #clusterId = noId;
   /** What each end said last of who the members are. */
   readonly #learned = new WeakMap<ClientEnd, string>();
   /** Tries that failed in a row. */
@@ -88,6 +91,7 @@ export class LeaderSearch {
 
   /** `end` has answered as a leader does. */
   found(end: ClientEnd): void {
+    this.#clusterId = end.clusterId;
     this.#learnFrom(end);
     if (end !== this.current) return;
     this.#failures = 0;
@@ -129,8 +133,9 @@ export class LeaderSearch {
 
   /** Each server tells at its hello who the members are, and again when they change. */
   #learnFrom(end: ClientEnd): void {
-    const { servers } = end;
+    const { servers, clusterId } = end;
     if (servers === "" || servers === this.#learned.get(end)) return;
+    if (this.#clusterId !== noId && clusterId !== this.#clusterId) return;
     this.#learned.set(end, servers);
     this.learn(servers.split(" ").flatMap((text) => parseAddress(text) ?? []));
   }

@@ -7,7 +7,7 @@ import { KvraftError } from "../lib/error.ts";
 import type { Closing, Connection, ConnectionOptions, ConnectionOwner } from "./connection.ts";
 import { type DialOutcome, dial } from "./dial.ts";
 import { type Frame, frameKind } from "./frame.ts";
-import type { Hello, HelloReply } from "./hello.ts";
+import { type Hello, type HelloReply, noId } from "./hello.ts";
 import {
   backOffMaxMs,
   backOffMinMs,
@@ -74,6 +74,7 @@ export class ClientEnd {
   #backOffMs = backOffMinMs;
   #connectedAt = 0;
   #servers = "";
+  #clusterId = noId;
   #redialledAtOnceAt = Number.NEGATIVE_INFINITY;
   /** Those made without a connection wait for the dial; it ends all of them, or sends all of them. */
   readonly #calls: PendingCalls;
@@ -111,6 +112,11 @@ export class ClientEnd {
    */
   get servers(): string {
     return this.#servers;
+  }
+
+  /** The cluster that this server belonged to when it was last connected; `noId` when it told none. */
+  get clusterId(): string {
+    return this.#clusterId;
   }
 
   /** The other side's clock now, in ms since 1970, as its hello told it and time went on; 0 without a connection. */
@@ -221,6 +227,7 @@ export class ClientEnd {
     this.#connection = connection;
     this.#reply = reply;
     if (reply.servers !== "") this.#servers = reply.servers;
+    this.#clusterId = reply.clusterId;
     this.#connectedAt = this.#env.clock.monotonicMs();
     for (const [id, call] of [...this.#calls.entries()]) this.#request(connection, id, call);
     this.#options.onConnected?.(reply);

@@ -2,11 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { LeaderSearch } from "../../src/client/leader-search.ts";
 import type { Address } from "../../src/lib/address.ts";
 import type { ClientEnd } from "../../src/rpc/client-end.ts";
+import { noId } from "../../src/rpc/hello.ts";
 
 /** Ends that are only names here: a search compares them and reads their addresses. */
 function endAt(port: number): ClientEnd {
   const address: Address = { host: "a", port };
-  return { address } as Partial<ClientEnd> as ClientEnd;
+  return { address, clusterId: noId, servers: "" } as Partial<ClientEnd> as ClientEnd;
 }
 
 const ends = [endAt(1), endAt(2), endAt(3)];
@@ -54,6 +55,22 @@ test("a whole round is made without waiting, and longer waits follow", () => {
   expect(waits).toEqual([0, 0, 10, 20, 40, 80, 100]);
   one.found(one.current);
   expect(one.failed(one.current, refusing, 400, 1000)).toBe(0);
+});
+
+test("what a server of another cluster says of members is not taken for this one's", () => {
+  const close = () => Promise.resolve();
+  const own = Object.assign(endAt(1), { clusterId: "00000000000000c1", servers: "a:1 a:4" });
+  const one = new LeaderSearch([own, ends[1]!, ends[2]!], 400, ({ port }) =>
+    Object.assign(endAt(port), { close }),
+  );
+  one.found(own);
+  const foreign = Object.assign(endAt(3), { clusterId: "00000000000000c2", servers: "b:8 b:9" });
+  one.heard(foreign);
+  one.failed(own, silent, 400, 0);
+  expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 4]);
+  // The cluster of these addresses was made anew.
+  one.found(foreign);
+  expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 8, 9, 4]);
 });
 
 /** The ports in the order in which they are asked when nobody helps. */
