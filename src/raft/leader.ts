@@ -100,6 +100,8 @@ export class Leader {
   /** Sends what each follower may get now: entries that wait, and the heartbeat of a read round that can begin. */
   flush(): void {
     for (const [id, progress] of this.#progress) this.#sendAppendEntries(id, progress);
+    // The quorum that a round waits for may have become another one.
+    this.#confirmReads();
     this.#beginReadRound();
     this.#continueTransfer();
   }

@@ -137,6 +137,26 @@ test("what cannot be changed is refused, and nothing changes", async () => {
   await world.stop();
 });
 
+test("reads that wait for a member which is removed are answered by those that are left", async () => {
+  const world = await started(2);
+  const client = world.client();
+  await world.wait(client.put("a", "1"));
+  const other = world.machines.find((machine) => machine !== world.leader)!;
+  let isOver = false;
+  let reads = 0;
+  const load = Array.from({ length: 8 }, async () => {
+    for (; !isOver; reads++) await client.get("a");
+  });
+  await world.wait(client.changeMembers({ remove: [idOf(other)] }));
+  const before = reads;
+  await world.run(1000);
+  isOver = true;
+  await world.wait(Promise.all(load));
+  expect(reads).toBeGreaterThan(before + 50);
+  await world.wait(client.close());
+  await world.stop();
+});
+
 test("a leader that is stopped in order hands over first: no write waits for an election", async () => {
   const world = await started(3);
   const client = world.client();
