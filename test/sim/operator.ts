@@ -31,6 +31,7 @@ export class SimOperator {
   readonly #client: KVClient;
   readonly #prng: Prng;
   #isOver = false;
+  #active = 0;
 
   constructor(world: OperatorWorld, prng: Prng) {
     this.#world = world;
@@ -45,6 +46,11 @@ export class SimOperator {
     };
     const addresses = machines.map(({ address }) => address);
     this.#client = new KVClient(clientEndsOf(addresses, env), { env, timeoutMs: 2000 });
+  }
+
+  /** Whether nothing that was begun goes on. */
+  get isIdle(): boolean {
+    return this.#active === 0;
   }
 
   /** Begins nothing more. */
@@ -105,15 +111,17 @@ export class SimOperator {
   #do(what: string, run: () => Promise<void>): void {
     const { timeline, trace } = this.#world;
     trace.add(`operator: ${what}`);
+    this.#active++;
     const tell = (error: unknown) => {
+      this.#active--;
       if (!(error instanceof KVError)) throw error;
       trace.add(`operator: ${what} has failed: ${messageOf(error)}`);
     };
-    timeline.after(
-      0,
-      this.#process,
-      () => void run().then(() => trace.add(`operator: ${what} is done`), tell),
-    );
+    const done = () => {
+      this.#active--;
+      trace.add(`operator: ${what} is done`);
+    };
+    timeline.after(0, this.#process, () => void run().then(done, tell));
   }
 
   /** Starts new machines, as many as there are up to `count`, and resolves with those that have caught up. */

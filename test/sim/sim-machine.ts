@@ -133,7 +133,8 @@ export class SimMachine {
 
   /** Ends the process as SIGTERM does; what it does after it is its own affair. */
   stop(): void {
-    void this.server?.stop();
+    const { server, process } = this;
+    if (server !== undefined) this.#world.timeline.after(0, process, () => void server.stop());
   }
 
   /** Ends the process as kill -9 does: its system lives on. */

@@ -180,6 +180,8 @@ export class Simulation implements Observer {
     this.#operator.stop();
     Object.assign(this.#weather, { lossPerMille: 0, duplicatePerMille: 0, delayPerMille: 0 });
     for (const client of this.clients) client.stop();
+    // A change that is still asked for when others are dead for good would be a mistake of whoever asks.
+    this.#until("the operator has gone", calmMsMax, () => this.#operator.isIdle);
     this.#survivors = this.#core();
     if (this.#survivors === undefined) this.#hopeless++;
     const core = this.#survivors ?? [];

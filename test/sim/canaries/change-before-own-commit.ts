@@ -14,6 +14,6 @@ export const canary: Canary = {
       to: "    if (this.#options.raft.isLeader) run();",
     },
   ],
-  kinds: ["join", "remove", "replace", "isolate"],
+  kinds: ["join", "remove", "isolate", "slow-network", "disk-slow"],
   runsMax: 300,
 };
