@@ -21,7 +21,7 @@ export interface LoadResult {
 /** Runs all connections for so many seconds, or until it is over, then waits for what is under way. */
 export async function runLoad(
   connections: readonly LoadConnection[],
-  until: number | (() => boolean),
+  until: number | ((nowMs: number) => boolean),
 ): Promise<LoadResult> {
   const latencies = new Latencies();
   let failures = 0;

@@ -18,6 +18,10 @@ export async function withCluster<Result>(
   const cluster = await Cluster.start(options);
   try {
     return await measure(cluster);
+  } catch (error) {
+    for (const server of cluster.servers) process.stderr.write(`${server.log.slice(-3000)}\n--\n`);
+    process.stderr.write(`${JSON.stringify(await cluster.status(), null, 1)}\n`);
+    throw error;
   } finally {
     await cluster[Symbol.asyncDispose]();
     rmSync(cluster.folder, { recursive: true, force: true });
@@ -34,7 +38,10 @@ export async function fill(cluster: Cluster, puts: Puts): Promise<number> {
 }
 
 /** The load on the leader, for so many seconds or until it is over. */
-export async function loadLeader(cluster: Cluster, until: number | (() => boolean)): Promise<LoadResult> {
+export async function loadLeader(
+  cluster: Cluster,
+  until: number | ((nowMs: number) => boolean),
+): Promise<LoadResult> {
   const leader = { host: "127.0.0.1", port: cluster.ports[await cluster.awaitLeader()]! };
   const workload = new Workload(loadKeys, loadValueBytes);
   const connect = () => KvraftLoad.connect(leader, "put", workload);
@@ -65,20 +72,31 @@ export function failuresOf(...results: readonly LoadResult[]): string {
 }
 
 /** Memory of a process, in bytes; 0 where /proc does not tell. */
-export function residentBytesOf(pid: number): number {
+interface Memory {
+  readonly resident: number;
+  /** Of that, what is not a part of a file. */
+  readonly anonymous: number;
+}
+
+function memoryOf(pid: number): Memory {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+    const bytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024;
+    return { resident: bytes("VmRSS"), anonymous: bytes("RssAnon") };
   } catch {
-    return 0;
+    return { resident: 0, anonymous: 0 };
   }
 }
 
 /** Samples the memory of a process; the function that is returned ends that, and yields the most that was seen. */
-export function watchMemory(pid: number): () => number {
-  let most = residentBytesOf(pid);
+export function watchMemory(pid: number): () => Memory {
+  let most = memoryOf(pid);
   const timer = setInterval(() => {
-    most = Math.max(most, residentBytesOf(pid));
+    const { resident, anonymous } = memoryOf(pid);
+    most = {
+      resident: Math.max(most.resident, resident),
+      anonymous: Math.max(most.anonymous, anonymous),
+    };
   }, 100);
   return () => {
     clearInterval(timer);

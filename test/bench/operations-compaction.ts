@@ -27,14 +27,13 @@ export async function measureCompaction(rounds: number): Promise<Row[]> {
       const ratio = median(dropping)! / median(keeping)!;
       return [
         {
-          what: `p99 of puts, ${loadClients} clients, dropping the log`,
-          value: median(dropping)!,
-          unit: "ms",
-          ratio,
-          aim: "< 2 times",
+          what: `p99 of puts of ${loadClients}, dropping the log`,
+          value: ratio,
+          unit: "times",
+          aim: "< 2",
           isMet: ratio < 2,
           beside:
-            `${median(keeping)!.toFixed(2)} keeping it; medians of ${rounds} rounds in turns; logs begin at ` +
+            `${median(dropping)!.toFixed(2)} ms, ${median(keeping)!.toFixed(2)} ms keeping it; medians of ${rounds} rounds in turns; logs begin at ` +
             `${await firstIndexOf(drops)} and ${await firstIndexOf(keeps)}${margin}`,
         },
       ];

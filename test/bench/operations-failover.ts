@@ -18,7 +18,7 @@ export async function measureKills(kills: number): Promise<Row[]> {
     `${of(first).toFixed(0)} ms for the first of them; `;
   return [
     atMost(
-      `after kill -9: a write of ${clientCount} clients`,
+      `after kill -9, ${clientCount} clients write again`,
       median(slowest)!,
       150,
       beside(middle) + margin,
@@ -27,7 +27,7 @@ export async function measureKills(kills: number): Promise<Row[]> {
       "  the worst",
       Math.max(...slowest),
       700,
-      beside((values) => Math.max(...values)),
+      beside((values) => Math.max(...values)) + listOf(slowest),
     ),
   ];
 }
@@ -43,7 +43,7 @@ export async function measureStops(stops: number): Promise<Row[]> {
     longest.push(slowest());
   });
   return [
-    atMost("SIGTERM of the leader: the longest gap", median(longest)!, 100, margin),
+    atMost("SIGTERM of the leader, the longest gap", median(longest)!, 100, margin),
     {
       what: "  the worst",
       value: Math.max(...longest),

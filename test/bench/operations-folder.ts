@@ -33,7 +33,7 @@ export async function measureFolder(puts: number, keys: number): Promise<Row[]> 
     const described = sizes.map(({ log, store }) => `${mib(log)} + ${mib(store)}`).join(", ");
     return [
       {
-        what: `the folder after ${count(puts)} puts over ${count(keys)} keys`,
+        what: `folder, ${count(puts)} puts, ${count(keys)} keys`,
         value: worst / mebibyte,
         unit: "MiB",
         aim: `< ${mib(allowed)} MiB`,
