@@ -12,9 +12,10 @@ breakCode(canary);
 const { drawPlan } = await import("./draw-plan.ts");
 const { runPlan } = await import("./run-plan.ts");
 
+const { kinds, isStatic = false } = canary;
 const runsMax = Number(runs ?? canary.runsMax);
 for (let count = 1; count <= runsMax; count++) {
-  const { reason } = await runPlan(drawPlan(Number(first) + count - 1, { kinds: canary.kinds }));
+  const { reason } = await runPlan(drawPlan(Number(first) + count - 1, { kinds, isStatic }));
   if (reason === undefined) continue;
   console.log(JSON.stringify({ seeds: count, found: reason.split("\n")[0] }));
   process.exit(0);

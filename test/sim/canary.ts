@@ -20,6 +20,8 @@ export interface Canary {
   readonly edits: readonly Edit[];
   /** The kinds of incident that it takes to see the fault, when it is a rare one; without them any. */
   readonly kinds?: readonly IncidentKind[];
+  /** Looked for in worlds whose members stay, and whose logs are kept whole. */
+  readonly isStatic?: boolean;
   /** It is found within so many seeds, counted from 1. */
   readonly runsMax: number;
 }

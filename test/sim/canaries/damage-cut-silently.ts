@@ -33,5 +33,6 @@ export const canary: Canary = {
     },
   ],
   kinds: ["bit-rot"],
+  isStatic: true,
   runsMax: 600,
 };

@@ -10,5 +10,6 @@ export const canary: Canary = {
     },
   ],
   kinds: ["power-cut-at", "power-cut"],
+  isStatic: true,
   runsMax: 600,
 };
