@@ -4,7 +4,7 @@
  */
 import { breakCode, type Canary } from "./canary.ts";
 
-const [name, first = "1", runs] = process.argv.slice(2);
+const [name, from, runs] = process.argv.slice(2);
 const { canary } = (await import(`./canaries/${name}.ts`)) as { readonly canary: Canary };
 breakCode(canary);
 
@@ -13,9 +13,10 @@ const { drawPlan } = await import("./draw-plan.ts");
 const { runPlan } = await import("./run-plan.ts");
 
 const { kinds, isStatic = false } = canary;
+const first = Number(from ?? canary.firstSeed ?? 1);
 const runsMax = Number(runs ?? canary.runsMax);
 for (let count = 1; count <= runsMax; count++) {
-  const { reason } = await runPlan(drawPlan(Number(first) + count - 1, { kinds, isStatic }));
+  const { reason } = await runPlan(drawPlan(first + count - 1, { kinds, isStatic }));
   if (reason === undefined) continue;
   console.log(JSON.stringify({ seeds: count, found: reason.split("\n")[0] }));
   process.exit(0);

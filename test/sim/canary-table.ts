@@ -59,7 +59,7 @@ await Bun.write(
   `# Canaries: deliberate faults that the simulator has to find
 
 Each is a file in \`canaries/\` that changes a line or two of the production code while it is loaded, in a process of its own.
-\`canaries.test.ts\` runs each from seed 1 on and gives it the bound. \`make canaries\` rewrites this table: the seeds needed
+\`canaries.test.ts\` runs each from its first seed on and gives it the bound. \`make canaries\` rewrites this table: the seeds needed
 are counted from 1, from 10,001 and from 20,001. Rare faults are looked for in worlds that have only the kinds of incident they take.
 
 | canary | what is broken | seeds needed | incidents | bound | what the simulator says |

@@ -22,7 +22,9 @@ export interface Canary {
   readonly kinds?: readonly IncidentKind[];
   /** Looked for in worlds whose members stay, and whose logs are kept whole. */
   readonly isStatic?: boolean;
-  /** It is found within so many seeds, counted from 1. */
+  /** Where the tests begin to look, so that a rare fault does not cost them minutes; how rare it is says CANARIES.md. [1] */
+  readonly firstSeed?: number;
+  /** It is found within so many seeds, counted from the first. */
   readonly runsMax: number;
 }
 

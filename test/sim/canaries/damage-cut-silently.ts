@@ -34,5 +34,6 @@ export const canary: Canary = {
   ],
   kinds: ["bit-rot"],
   isStatic: true,
-  runsMax: 600,
+  firstSeed: 180,
+  runsMax: 200,
 };

@@ -11,5 +11,6 @@ export const canary: Canary = {
   ],
   kinds: ["power-cut-at", "power-cut"],
   isStatic: true,
-  runsMax: 600,
+  firstSeed: 430,
+  runsMax: 200,
 };
