@@ -1,7 +1,9 @@
 import type { ServerConfig } from "../config/config.ts";
+import type { Disk } from "../env/disk.ts";
 import type { Env } from "../env/env.ts";
+import { replaceFile } from "../env/replace-file.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
-import { equalBytes } from "../lib/bytes.ts";
+import { equalBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Entry, NodeId } from "../raft/types.ts";
 import { Persister } from "../raftlog/persister.ts";
@@ -10,8 +12,8 @@ import { newId } from "./ids.ts";
 import { encodeMembers } from "./members.ts";
 
 /**
- * A node's folder: `LOCK`, `identity`, the Raft log in `log`, the store in `store`. Opening refuses a folder that is
- * not this node's, or whose parts contradict each other, and changes nothing then.
+ * A node's folder: `LOCK`, `identity`, the Raft log in `log`, the store in `store`, and `condemned` if its state is
+ * wrong. Opening refuses a folder that is not this node's, or whose parts contradict each other, and changes nothing then.
  */
 export class DataFolder {
   readonly identity: Identity;
@@ -60,6 +62,11 @@ export class DataFolder {
     );
   }
 
+  /** Stores why the state is wrong: no start goes on from it. */
+  condemn(why: string): void {
+    replaceFile(this.#env.disk, this.#config.dataDir, condemnedName, toUtf8(why));
+  }
+
   /** Stores that this node, which was alone, is a member of that cluster from now on. */
   joined(clusterId: string): Identity {
     const identity: Identity = { ...this.identity, state: "joined", clusterId };
@@ -77,6 +84,8 @@ export function openDataFolder(env: Env, config: ServerConfig, report: (line: st
   const found = readIdentity(env.disk, dataDir);
   if (found !== undefined) {
     checkIdentity(config, found);
+    const condemned = condemnationOf(env.disk, dataDir);
+    if (condemned !== undefined) throw new KvraftError("CORRUPTION", condemned);
     return new DataFolder(env, config, found, report);
   }
   for (const part of [logFolder(dataDir), `${dataDir}/store`])
@@ -100,12 +109,20 @@ export function followStore(log: Persister, { logStart, applied }: LevelDB): voi
   if (isLatest && log.term(logStart.index) !== logStart.term) log.restartSync(logStart);
 }
 
+/** Why the state in a folder was found to be wrong; undefined when it was not. */
+export function condemnationOf(disk: Disk, dataDir: string): string | undefined {
+  const bytes = disk.read(`${dataDir}/${condemnedName}`);
+  return bytes === undefined ? undefined : fromUtf8(bytes);
+}
+
 export function corruptLog(dataDir: string, why: string): KvraftError {
   return new KvraftError(
     "CORRUPTION",
     `Cannot use "${logFolder(dataDir)}": ${why}; restore the folder from a copy, or replace the node`,
   );
 }
+
+const condemnedName = "condemned";
 
 function logFolder(dataDir: string): string {
   return `${dataDir}/log`;

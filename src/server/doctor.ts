@@ -9,6 +9,7 @@ import { type ErrorCode, KvraftError } from "../lib/error.ts";
 import { type Finding, type Progress, problemOf } from "../lib/examination.ts";
 import { checkLog, type LogCheck, type LogSummary, ownerOfLog } from "../raftlog/check-log.ts";
 import type { LogOwner } from "../raftlog/options.ts";
+import { condemnationOf } from "./data-folder.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { encodeMembers } from "./members.ts";
 
@@ -43,6 +44,7 @@ export function* examineDataFolder(env: CheckEnv, folder: string): Generator<Doc
   try {
     const examination = new Examination(env, folder);
     examination.readIdentity();
+    examination.readCondemnation();
     for (const progress of examination.checkLog()) yield { part: "log", ...progress };
     for (const progress of examination.checkStore()) yield { part: "store", ...progress };
     return examination.conclude();
@@ -87,6 +89,12 @@ class Examination {
   constructor(env: CheckEnv, folder: string) {
     this.#env = env;
     this.#folder = folder;
+  }
+
+  readCondemnation(): void {
+    const condemned = condemnationOf(this.#env.disk, this.#folder);
+    if (condemned !== undefined)
+      this.#find("CORRUPTION", `${this.#folder}/condemned`, condemned, "the state that a majority has");
   }
 
   readIdentity(): void {

@@ -364,8 +364,19 @@ export class Node {
       everyEntries: this.#options.config.limits.agreementEntries,
       configuration: () => this.#raft.configuration,
       tell: (write) => this.#peers.tell(method.agreement, write),
-      differs: (error) => this.#options.failed(error),
+      differs: (error) => this.#differs(error),
     });
+  }
+
+  /** A start would go on from the same state, and might lead with it until hashes are compared again. */
+  #differs(error: KvraftError): void {
+    try {
+      this.#options.folder.condemn(error.message);
+    } catch (cause) {
+      if (!(cause instanceof KvraftError)) throw cause;
+      this.#options.log("error", cause.message);
+    }
+    this.#options.failed(error);
   }
 
   #makeRequests(replies: Replies): ClientRequests {

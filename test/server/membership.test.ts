@@ -9,7 +9,9 @@ import { helloServersBytesMax } from "../../src/rpc/limits.ts";
 import { encodeJoin } from "../../src/rpc/member-requests.ts";
 import { method } from "../../src/rpc/method.ts";
 import { encodeRequestHead } from "../../src/rpc/request.ts";
+import { examineDataFolder } from "../../src/server/doctor.ts";
 import { readIdentity } from "../../src/server/identity.ts";
+import { MemoryTables } from "../leveldb/memory-tables.ts";
 import { type Machine, World } from "./world.ts";
 
 function idOf(machine: Machine): string {
@@ -288,6 +290,42 @@ test("clients keep their connections when the members' addresses are many and lo
   expect(answers.lastIndexOf("OK")).toBe(62);
   expect(answers.at(-1)).toBe("ErrMembers");
   await world.wait(end.close());
+  await world.stop();
+});
+
+/** What the doctor finds. */
+function codesOf({ disk }: Machine): string[] {
+  const steps = examineDataFolder({ disk, tables: new MemoryTables(disk) }, "data");
+  for (let step = steps.next(); ; step = steps.next())
+    if (step.done) return step.value.findings.map(({ code }) => code);
+}
+
+test("a node whose state was found to differ from a majority's does not come back by a restart", async () => {
+  const world = await started(3, { agreementEntries: 10 });
+  const client = world.client();
+  for (let at = 0; at < 20; at++) await world.wait(client.put("a", `${at}`));
+  const wrong = world.machines.find((machine) => machine !== world.leader)!;
+  const { clusterId } = readIdentity(wrong.disk, "data")!;
+  // As if both of the others had another hash.
+  for (const other of world.machines.filter((machine) => machine !== wrong)) {
+    const hello = makeHello({ clusterId, nodeId: idOf(other), role: "peer", purpose: "control" });
+    const end = new ClientEnd(world, wrong.address, hello);
+    end.connect();
+    await world.until(() => end.isConnected, "connected");
+    end.send(method.agreement, (body) => {
+      body.varint(10);
+      body.u32(7);
+    });
+    end.flush();
+    await world.run(20);
+    await world.wait(end.close());
+  }
+  await world.until(() => wrong.failure !== undefined, "it stops");
+  expect(wrong.failure!.message).toContain("differs from that of a majority");
+  expect(() => wrong.start()).toThrow("differs from that of a majority");
+  expect(codesOf(wrong)).toEqual(["CORRUPTION"]);
+  await world.wait(client.put("a", "20"));
+  await world.wait(client.close());
   await world.stop();
 });
 
