@@ -143,9 +143,11 @@ export class Driver {
     return this.#raft.start(command);
   }
 
+  /** May be tried at the end of each turn: what is refused makes no turn follow. */
   changeConfiguration(data: Bytes): ChangeResult {
-    this.schedule();
-    return this.#raft.changeConfiguration(data);
+    const result = this.#raft.changeConfiguration(data);
+    if (result.ok) this.schedule();
+    return result;
   }
 
   transferLeadership(to?: NodeId): boolean {

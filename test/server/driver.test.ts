@@ -195,6 +195,15 @@ function leaderWithHeldWorker(memtableBytesMax: number): Bench {
   return bench;
 }
 
+test("a change of members that is refused makes no turn follow: it is tried at the end of each", () => {
+  const bench = new Bench(3);
+  bench.run(1);
+  bench.events.length = 0;
+  expect(bench.driver.changeConfiguration(emptyBytes)).toMatchObject({ ok: false });
+  bench.clock.run(0);
+  expect(bench.events).toEqual([]);
+});
+
 test("a leader that is not done with its first entry is not ready: older commits may be missing", () => {
   const bench = new Bench(3);
   bench.lead();
