@@ -41,7 +41,7 @@ export class BunNet implements Net {
       });
     const fail = (error: unknown) => {
       const code = String(codeOf(error) ?? error);
-      if (code !== "ECONNREFUSED") tell(code, "unreachable");
+      if (code !== "ECONNREFUSED") tell(code, code === "ECONNRESET" ? "reset" : "unreachable");
       else void noRouteTo(host, port).then((cause) => tell(cause ?? code, cause ? "unreachable" : "refused"));
     };
     const open = (raw: RawSocket<BunSocket>) => {
@@ -181,6 +181,7 @@ async function noRouteTo(host: string, port: number): Promise<string | undefined
 
 function whyUnreachable(code: string): string {
   if (code === "ECONNREFUSED") return "the connection was refused, nothing listens there";
+  if (code === "ECONNRESET") return "the other side reset the connection while it was made";
   if (code === "ENETUNREACH" || code === "EHOSTUNREACH") return "this machine has no way to the host";
   if (code === "ENOTFOUND") return "the host is unknown";
   return code;

@@ -32,10 +32,11 @@ export interface Acceptor {
 }
 
 /**
- * Why a dial failed. `refused`: the machine is there and says that nothing listens on the port. `unreachable`: all else,
- * as a network that is cut; whether anything listens is not known.
+ * Why a dial failed. `refused`: the machine is there and says that nothing listens on the port. `reset`: it was there, and
+ * the connection went down while it was made, as when a process ends before it has accepted it. `unreachable`: all else, as
+ * a network that is cut; whether anything listens is not known.
  */
-export type ConnectFailure = "refused" | "unreachable";
+export type ConnectFailure = "refused" | "reset" | "unreachable";
 
 export interface Net {
   /** Throws a KvraftError (IO_ERROR) that names the address when it cannot be listened on. */

@@ -10,7 +10,7 @@ import { decodeHelloReply, encodeHello, type Hello, type HelloReply, noId } from
 /**
  * How a dial failed.
  * - `nobody`  the machine is there, and nothing listens on the port
- * - `hang-up` a connection was made, and closed before the hello was answered
+ * - `hang-up` a connection was made, or nearly, and closed before the hello was answered
  * - `silence` no answer came in time, or there is no way to the machine; a network that is cut looks like that
  * - `answer`  the hello was answered, and the connection may not be used
  */
@@ -42,6 +42,12 @@ export function dial<Context>(
 ): { cancel(): void } {
   return new Dial(env, address, hello, timeoutMs, owner, options, done);
 }
+
+const kindOf: Record<ConnectFailure, DialFailureKind> = {
+  refused: "nobody",
+  reset: "hang-up",
+  unreachable: "silence",
+};
 
 class Dial<Context> implements ConnectionOwner<Context> {
   readonly #name: string;
@@ -128,7 +134,7 @@ class Dial<Context> implements ConnectionOwner<Context> {
   }
 
   #failed(why: string, failure: ConnectFailure): void {
-    this.#unreachable(failure === "refused" ? "nobody" : "silence", why);
+    this.#unreachable(kindOf[failure], why);
   }
 
   #unreachable(kind: DialFailureKind, why: string): void {

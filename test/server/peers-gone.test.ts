@@ -213,6 +213,20 @@ test("a dial that finds no way to the machine tells nothing", () => {
   expect(world.told).toEqual([]);
 });
 
+test("a redial that is reset while it is made, as of one who ends meanwhile, leaves it to the next one to tell", () => {
+  const { world } = connectedWorld();
+  const { connect } = world.net;
+  world.net.connect = (_host, _port, _opened, failed: (reason: string, kind: ConnectFailure) => void) => {
+    world.clock.after(1, () => failed("it was reset", "reset"));
+    return { cancel() {} };
+  };
+  world.net.kill(firstPort);
+  world.clock.run(10);
+  world.net.connect = connect;
+  world.clock.run(1000);
+  expect(world.told).toEqual([gone]);
+});
+
 test("of a node that comes back only is told that nothing listens there", () => {
   const { world, process } = connectedWorld();
   process.bootId = "";
