@@ -487,6 +487,8 @@ export class Raft {
       preVote: true,
       granted,
     });
+    // Who asks hears no leader either, and cannot win against this log: so it is this node's turn, now.
+    if (isFree && !granted && this.#role !== "candidate") this.#preCampaign();
   }
 
   /** RequestVote (paper 5.2, 5.4.1): one vote a term, first come first served, for a log not behind this one. */

@@ -96,7 +96,7 @@ export class KVServer {
     this.#listener = this.#listen();
     try {
       const { identity } = folder;
-      if (identity.state === "formed" || identity.state === "joined") this.#startNode(identity);
+      if (identity.state === "formed" || identity.state === "joined") this.#startNode(identity, join);
       else if (join === undefined) this.#form();
       else this.#join(join);
     } catch (error) {
@@ -136,13 +136,14 @@ export class KVServer {
     await this.stopped;
   }
 
-  #startNode(identity: Identity): void {
+  #startNode(identity: Identity, join?: Address): void {
     const seed = this.#env.random32();
     this.#node = new Node({
       env: this.#env,
       config: this.#config,
       identity,
       folder: this.#folder,
+      ...(join && { join }),
       prng: new Prng(seed),
       log: this.#log,
       failed: (error) => this.#fail(error),

@@ -4,7 +4,7 @@ import type { Env } from "../env/env.ts";
 import type { Prng } from "../env/prng.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
-import { formatAddress, parseAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
@@ -44,6 +44,8 @@ export interface NodeOptions {
   readonly config: ServerConfig;
   readonly identity: Identity;
   readonly folder: DataFolder;
+  /** A server of the cluster: asked by a node that has been let in and does not know any member yet. */
+  readonly join?: Address;
   readonly prng: Prng;
   readonly log: (level: "error" | "warn" | "info" | "debug", line: string) => void;
   readonly failed: (error: KvraftError) => void;
@@ -500,6 +502,9 @@ export class Node {
     const own = formatAddress(config.servers[config.me]!);
     const known = this.#addressOf(this.identity.nodeId);
     if (known !== "" && known !== own) this.#move(known, own);
+    // It may have been removed before it got anything, and those who would tell it do not dial it any more.
+    if (this.#members.list.length === 0)
+      this.#ask(this.#options.join === undefined ? [] : [this.#options.join]);
     const listed = config.servers.map(formatAddress).toSorted().join(" ");
     const members = this.serverAddresses.toSorted().join(" ");
     if (members !== "" && listed !== members)
@@ -511,16 +516,21 @@ export class Node {
 
   /** Asks the others to look for this node where it is now: they dial the old address. */
   #move(known: string, own: string): void {
-    const { env, config, log } = this.#options;
-    log(
+    this.#options.log(
       "warn",
       `The cluster looks for this node at ${known}, and it is at ${own} now: asking the others to change that`,
     );
-    const others = this.#others.map(({ address }) => parseAddress(address)!);
-    if (others.length === 0) return;
+    this.#ask(this.#others.map(({ address }) => parseAddress(address)!));
+  }
+
+  /** Asks to be found at its address, as a member of the cluster; ends this node when it is none any more. */
+  #ask(via: readonly Address[]): void {
+    if (via.length === 0) return;
+    const { env, config, log } = this.#options;
+    const own = formatAddress(config.servers[config.me]!);
     this.#moving = new Joining({
       env,
-      via: others,
+      via,
       clusterId: this.identity.clusterId,
       nodeId: this.identity.nodeId,
       address: config.servers[config.me]!,

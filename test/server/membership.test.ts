@@ -329,6 +329,21 @@ test("a node whose state was found to differ from a majority's does not come bac
   await world.stop();
 });
 
+test("a server that was removed before it got anything is told so when it starts again", async () => {
+  const world = await started(1);
+  const client = world.client();
+  const machine = world.add();
+  machine.join(world.machines[0]!);
+  await world.until(() => readIdentity(machine.disk, "data")?.state === "joined", "it is let in");
+  machine.crash("kept");
+  await world.wait(client.changeMembers({ remove: [idOf(machine)] }));
+  machine.join(world.machines[0]!);
+  await world.until(() => machine.failure !== undefined, "it ends");
+  expect(machine.failure!.message).toContain("was removed from the cluster");
+  await world.wait(client.close());
+  await world.stop();
+});
+
 /** Starts a machine where nobody looks for it. */
 function startMoved(machine: Machine, port: number): void {
   const servers = machine.world.addresses.map((address, place) =>

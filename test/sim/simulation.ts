@@ -255,7 +255,8 @@ export class Simulation implements Observer {
       this.#isConverged(core),
     );
     for (const machine of core) {
-      if (machine.isSpare || this.#raft.isRemoved(this.#idOf(machine)!)) continue;
+      // Also who was removed and cannot be told: it has what it had.
+      if (machine.isSpare || machine.isRemoved || this.#raft.isRemoved(this.#idOf(machine)!)) continue;
       const stateMachine = this.#stateMachines.get(machine);
       assert(stateMachine !== undefined, `${machine.name} has applied something`);
       this.#state.checkReplica(machine.name, stateMachine);
