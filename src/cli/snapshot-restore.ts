@@ -28,6 +28,8 @@ export const snapshotRestoreCommand: Command = {
   details: [
     "Run it once for each server of the new cluster, with the same file and that server's configuration, and start them",
     "then: they are formed already. Ids follow from the backup, the list of servers and the token, so nobody has to talk.",
+    "So never run it again for one server of a cluster that has served since: it would come back under its old id without",
+    "what it has voted and acknowledged. Let a new server join instead, or give another token to all of them.",
     "Keys keep their lives, and revisions go on upward from the backup's; clients of the old cluster open new sessions.",
     "The backup is checked to its end before anything is written. Status 1 when it is damaged; 2 when the folder is not",
     "empty, which is never touched then, or the configuration cannot be used.",

@@ -99,8 +99,7 @@ export class Raft {
    * by a configuration that this node has yet to hear of, so it is answered (paper 6); it counts in no quorum.
    */
   step(message: Message): void {
-    const { id } = this.#options;
-    if (message.to !== id || message.from === id) return;
+    if (message.to !== this.#options.id || message.from === message.to) return;
     if (message.term > this.#term && !this.#adoptTerm(message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(message);
@@ -487,8 +486,8 @@ export class Raft {
       preVote: true,
       granted,
     });
-    // Who asks hears no leader either, and cannot win against this log: so it is this node's turn, now.
-    if (isFree && !granted && this.#role !== "candidate") this.#preCampaign();
+    // Who asks hears no leader any more, and cannot win against this log: so it is worth asking it again, now.
+    if (isFree && !granted && this.#role === "pre-candidate") this.#preCampaign();
   }
 
   /** RequestVote (paper 5.2, 5.4.1): one vote a term, first come first served, for a log not behind this one. */

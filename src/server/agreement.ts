@@ -9,7 +9,7 @@
  */
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
-import { isQuorum } from "../raft/quorum.ts";
+import { isQuorum, isVoter } from "../raft/quorum.ts";
 import type { Configuration, Index, NodeId } from "../raft/types.ts";
 
 export interface AgreementOptions {
@@ -51,6 +51,8 @@ export class Agreement {
   heard(from: NodeId, reader: ByteReader): void {
     const [index, hash] = [reader.varint(), reader.u32()];
     reader.end();
+    // Others have no say, and must not push out what was said by those who have.
+    if (!isVoter(this.#options.configuration(), from)) return;
     this.#note(index, from, hash);
     this.#compare(index);
   }

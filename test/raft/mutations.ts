@@ -256,7 +256,7 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     '  becomeUnreachable(): void {\n    this.#become("probe");',
   ],
   ["stale pre-vote counts", "raft.ts", "if (message.preVote && message.granted) return;", ""],
-  ["message from itself", "raft.ts", " || message.from === id) return;", ") return;"],
+  ["message from itself", "raft.ts", " || message.from === message.to) return;", ") return;"],
   [
     "dropped prev refused",
     "follower.ts",
@@ -292,8 +292,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "strangers are not heard",
     "raft.ts",
-    "message.from === id) return;",
-    "message.from === id || !isVoter(this.configuration, message.from)) return;",
+    "message.from === message.to) return;",
+    "message.from === message.to || !isVoter(this.configuration, message.from)) return;",
   ],
   ["commit not bounded: max", "raft-log.ts", "if (index <= this.#commit) return false;\n", ""],
   [
