@@ -38,7 +38,9 @@ export class Joining {
   readonly #options: JoiningOptions;
   readonly #done = Promise.withResolvers<string>();
   #end: ClientEnd;
-  /** The place of the server that was asked last among those that were named. */
+  /** Servers to ask: those that were named, and the members that one of them told of: it may be the next to go. */
+  #servers: readonly Address[];
+  /** The place of the one that was asked last. */
   #at = 0;
   #timer: Timer | undefined;
   #isOver = false;
@@ -46,6 +48,7 @@ export class Joining {
 
   constructor(options: JoiningOptions) {
     this.#options = options;
+    this.#servers = options.via;
     this.#end = this.#endAt(options.via[0]!);
   }
 
@@ -110,12 +113,20 @@ export class Joining {
 
   /** Only the leader can let anybody in; of those who know none each is asked again in its turn. */
   #follow(leader: Address | undefined): void {
-    const { via } = this.#options;
-    if (leader === undefined) this.#at = (this.#at + 1) % via.length;
-    const next = leader ?? via[this.#at]!;
+    this.#learn(this.#end.servers);
+    if (leader === undefined) this.#at = (this.#at + 1) % this.#servers.length;
+    const next = leader ?? this.#servers[this.#at]!;
     if (formatAddress(next) === formatAddress(this.#end.address)) return;
     void this.#end.close();
     this.#end = this.#endAt(next);
+  }
+
+  #learn(servers: string): void {
+    if (servers === "") return;
+    const { via, address } = this.#options;
+    const known = [...via, address].map(formatAddress);
+    const others = servers.split(" ").filter((server) => !known.includes(server));
+    this.#servers = [...via, ...others.flatMap((server) => parseAddress(server) ?? [])];
   }
 
   #endAt(address: Address): ClientEnd {

@@ -386,3 +386,25 @@ test("servers that were started at other addresses are found there, also when a 
     await world.stop();
   }
 });
+
+test("a new server whose first server goes before it was let in asks the members that it was told of", async () => {
+  const world = await started(3);
+  const client = world.client();
+  const [first, ...others] = world.machines as [Machine, Machine, Machine];
+  for (const machine of others) machine.crash("kept");
+  const fresh = world.add();
+  fresh.join(first);
+  await world.until(
+    () => fresh.lines.some((line) => line.startsWith("waiting to be let in")),
+    "it has asked",
+  );
+  first.crash("kept");
+  for (const machine of others) machine.start();
+  await world.until(
+    () => fresh.lines.some((line) => line.includes("is a learner of cluster")),
+    "it was let in",
+    20_000,
+  );
+  await world.wait(client.close());
+  await world.stop();
+});
