@@ -44,6 +44,9 @@ export interface MemberRequestsOptions {
 export class MemberRequests {
   readonly #options: MemberRequestsOptions;
   #waiting: Waiting[] = [];
+  /** Requests that wait for a quorum to confirm the leadership, by the context of the read that asks for it. */
+  readonly #confirming = new Map<number, { readonly replyTo: ReplyTo; readonly run: () => void }>();
+  #context = 0;
 
   constructor(options: MemberRequestsOptions) {
     this.#options = options;
@@ -56,9 +59,11 @@ export class MemberRequests {
       case method.members:
         this.#options.replies.answer(replyTo, "OK", (body) => body.text(this.#membersJson()));
         return true;
-      case method.changeMembers:
-        this.#asLeader(replyTo, () => this.#change(replyTo, decodeChangeMembers(reader), deadlineMs));
+      case method.changeMembers: {
+        const change = decodeChangeMembers(reader);
+        this.#asLeader(replyTo, () => this.#change(replyTo, change, deadlineMs));
         return true;
+      }
       case method.transferLeader: {
         const to = reader.id();
         reader.end();
@@ -92,7 +97,18 @@ export class MemberRequests {
     });
   }
 
+  /** A quorum has confirmed this context; returns whether it was one of these. */
+  readable(context: number): boolean {
+    const asked = this.#confirming.get(context);
+    if (asked === undefined) return false;
+    this.#confirming.delete(context);
+    asked.run();
+    return true;
+  }
+
   lostLeadership(): void {
+    for (const { replyTo } of this.#confirming.values()) this.#options.replies.refuseAsFollower(replyTo);
+    this.#confirming.clear();
     for (const { lost } of this.#waiting) lost();
     this.#waiting = [];
   }
@@ -130,9 +146,19 @@ export class MemberRequests {
     return JSON.stringify({ clusterId, leader: leaderAddress(), members: this.progress() });
   }
 
+  /**
+   * Runs it when a quorum has confirmed that this node leads: one that was deposed and does not know it would speak of
+   * members that are no more, and its word is final.
+   */
   #asLeader(replyTo: ReplyTo, run: () => void): void {
-    if (this.#options.driver.isReady) run();
-    else this.#options.replies.refuseAsFollower(replyTo);
+    const { driver, replies } = this.#options;
+    if (this.#confirming.size + this.#waiting.length >= memberWaitersMax)
+      return replies.refuseAsBusy(replyTo);
+    // Negative: those of the clients' reads count up.
+    const context = --this.#context;
+    if (!driver.isReady || !driver.readIndex(context)) return replies.refuseAsFollower(replyTo);
+    this.#confirming.set(context, { replyTo, run });
+    driver.schedule();
   }
 
   #change(replyTo: ReplyTo, change: ChangeMembers, deadlineMs: number): void {

@@ -289,7 +289,9 @@ export class Node {
       send: (message) =>
         this.#peers.send(message) || (!this.#peers.isConnected(message) && this.#options.sendBack(message)),
       applied: (id: EntryId, result) => this.#requests.applied(id, result),
-      readable: (context) => this.#requests.readable(context),
+      readable: (context) => {
+        if (!this.#memberRequests.readable(context)) this.#requests.readable(context);
+      },
       configured: () => this.#peers.update(this.#others),
       configurationApplied: () => this.#configurationApplied(),
       reached: (index) => this.#agreement.applied(index, this.#machine.hash),
