@@ -271,7 +271,10 @@ export class KVServer {
     const isPeer = hello.purpose === "control" || hello.purpose === "bulk";
     const peer = isPeer ? (hello.nodeId as NodeId) : undefined;
     connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
-    if (peer !== undefined) this.#guests.set(guestName(peer, hello.purpose), connection);
+    if (peer !== undefined) {
+      this.#guests.set(guestName(peer, hello.purpose), connection);
+      this.#node?.cameBack(peer);
+    }
     return welcome;
   }
 

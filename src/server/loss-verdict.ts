@@ -39,6 +39,11 @@ export class LossVerdict {
     this.#untilMs = this.#clock.monotonicMs() + verdictMsMax;
   }
 
+  /** The node has dialled this one: a refusal that comes now was sent before it was there again. */
+  cameBack(): void {
+    this.#untilMs = undefined;
+  }
+
   /** True at most once for each loss, when what became of this dial shows that the process is gone. */
   isGone({ kind, reply }: DialResult): boolean {
     const untilMs = this.#untilMs;

@@ -159,6 +159,11 @@ export class Node {
     return nodeId !== this.identity.nodeId && !this.isRemoved(nodeId);
   }
 
+  /** A node of this cluster has connected to this one. */
+  cameBack(nodeId: NodeId): void {
+    this.#peers.cameBack(nodeId);
+  }
+
   isRemoved(nodeId: string): boolean {
     return this.#appliedMembers.removed.includes(nodeId as NodeId);
   }

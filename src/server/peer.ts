@@ -77,6 +77,11 @@ export class Peer {
     return this.#isVerified[laneOf(message)];
   }
 
+  /** It has connected to this node. */
+  cameBack(): void {
+    this.#verdict.cameBack();
+  }
+
   tell(method: number, write: (body: ByteWriter) => void): void {
     if (this.#isVerified.control) this.#ends.control.send(method, write);
   }

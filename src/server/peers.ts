@@ -53,6 +53,11 @@ export class Peers {
     return this.#peers.get(message.to)?.isConnected(message) ?? false;
   }
 
+  /** The node has connected to this one: it lives, whatever becomes of a dial that was made before. */
+  cameBack(nodeId: NodeId): void {
+    this.#peers.get(nodeId)?.cameBack();
+  }
+
   /** Tells all peers that can be reached; it leaves with the next flush. */
   tell(method: number, write: (body: ByteWriter) => void): void {
     for (const peer of this.#peers.values()) peer.tell(method, write);

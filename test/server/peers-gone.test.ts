@@ -32,6 +32,21 @@ test("a process that is killed just after it was connected is told of at once, t
   expect(world.told).toEqual([gone]);
 });
 
+test("of a node that has connected to this one meanwhile nothing is told, though a dial from before is refused late", () => {
+  const { world } = connectedWorld();
+  const { connect } = world.net;
+  world.net.connect = (_host, _port, _opened, failed: (reason: string, kind: ConnectFailure) => void) => {
+    world.clock.after(50, () => failed("nothing listens there", "refused"));
+    return { cancel() {} };
+  };
+  world.net.kill(firstPort);
+  world.clock.run(20);
+  world.net.connect = connect;
+  world.peers.cameBack(peer);
+  world.clock.run(500);
+  expect(world.told).toEqual([]);
+});
+
 test("a process that stops in good order is told of as well", () => {
   const { world, process } = connectedWorld();
   void process.listener.close();

@@ -373,6 +373,9 @@ export class Simulation implements Observer {
   #ended(machine: SimMachine, failure: KvraftError | undefined): void {
     if (failure?.code === "IDENTITY" && failure.message.includes("was removed from the cluster"))
       return this.#endedAsRemoved(machine, failure);
+    // It asked under an id that its disk lost since, and was let in late: whoever runs it reads what to do, and does it.
+    if (failure?.code === "IDENTITY" && failure.message.includes("is the address of the member"))
+      return this.#operator.readmit(machine);
     this.timeline.after(restartAfterMs, undefined, () => machine.start());
     if (failure === undefined) return;
     const { code } = failure;
