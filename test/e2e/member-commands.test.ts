@@ -36,12 +36,12 @@ async function members(): Promise<Member[]> {
 }
 
 /** Starts a server that joins the cluster by its first server; yields its address. */
-function startJoining(): { address: string; server: ServerProcess } {
+function startJoining(via = 0): { address: string; server: ServerProcess } {
   const folder = temporaryFolder();
   const [port] = freePorts(1) as [number];
   const config = { me: 0, servers: [{ ip: "127.0.0.1", port }], dataDir: join(folder, "data") };
   writeFileSync(join(folder, "server.yml"), JSON.stringify(config));
-  const wrapper = ["sh", "-c", `exec "$@" --join ${cluster.address(0)}`, "sh"];
+  const wrapper = ["sh", "-c", `exec "$@" --join ${cluster.address(via)}`, "sh"];
   const server = new ServerProcess(join(folder, "server.yml"), join(folder, "server.txt"), wrapper);
   server.start();
   return { address: `127.0.0.1:${port}`, server };
@@ -90,7 +90,7 @@ test("a server joins as a learner, is added when it has caught up, and is remove
 test("member replace swaps a server that is gone for a new one in one change, and nothing is lost", async () => {
   const old = ((await cluster.leader())! + 1) % 3;
   await cluster.kill9(old);
-  const { address, server } = startJoining();
+  const { address, server } = startJoining((old + 1) % 3);
   const replaced = await cluster.cli(["member", "replace", `${cluster.address(old)}=${address}`], {
     timeoutMs: 60_000,
   });
