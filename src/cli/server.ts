@@ -1,13 +1,12 @@
 import type { LogLevel, ServerConfig } from "../config/config.ts";
-import { parseServerConfig } from "../config/server-config.ts";
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
 import type { KVServer, KVServerOptions } from "../server/kv-server.ts";
 import { usageError } from "./args.ts";
 import type { Call, Command, Context } from "./context.ts";
-import { configText } from "./endpoints.ts";
 import { describeError, exitStatus } from "./exit-status.ts";
 import { logTo } from "./log.ts";
+import { readServerFile } from "./server-file.ts";
 
 /** How long an orderly end may be held up by something that still keeps the process busy. */
 const lingerMs = 2_000;
@@ -46,14 +45,7 @@ export const serverCommand: Command = {
   run: async (context, call) => {
     const path = call.positionals[0]!;
     const join = joinOf(call);
-    const content = await context.readFile(path);
-    if (content === undefined)
-      throw new KvraftError(
-        "NOT_FOUND",
-        `Cannot read the configuration ${JSON.stringify(path)}: there is no such file`,
-      );
-    const { config, warnings } = parseServerConfig(configText(content, path), path);
-    for (const warning of warnings) context.stderr.write(`kvraft: warning: ${warning}\n`);
+    const config = await readServerFile(context, path);
     if (join !== undefined && isSelf(join, config))
       throw usageError(`--join is ${formatAddress(join)}, which is this server's own address`, serverCommand);
     if (!call.flags.has("check-config"))

@@ -1,14 +1,12 @@
 import type { RestoreOptions } from "../backup/restore.ts";
 import type { ServerConfig } from "../config/config.ts";
-import { parseServerConfig } from "../config/server-config.ts";
-import { KvraftError } from "../lib/error.ts";
 import { usageError } from "./args.ts";
 import type { Command, Context } from "./context.ts";
-import { configText } from "./endpoints.ts";
 import { exitStatus } from "./exit-status.ts";
 import { percentOf } from "./in-turns.ts";
 import { jsonLine } from "./output.ts";
 import { ProgressLine } from "./progress-line.ts";
+import { readServerFile } from "./server-file.ts";
 import { withBackup } from "./snapshot-inspect.ts";
 
 export const snapshotRestoreCommand: Command = {
@@ -79,13 +77,6 @@ async function readConfig(
   dataDir: string | true | undefined,
 ): Promise<ServerConfig> {
   if (dataDir === "") throw usageError('--data-dir is "", must be a folder', snapshotRestoreCommand);
-  const content = await context.readFile(path);
-  if (content === undefined)
-    throw new KvraftError(
-      "NOT_FOUND",
-      `Cannot read the configuration ${JSON.stringify(path)}: there is no such file`,
-    );
-  const { config, warnings } = parseServerConfig(configText(content, path), path);
-  for (const warning of warnings) context.stderr.write(`kvraft: warning: ${warning}\n`);
+  const config = await readServerFile(context, path);
   return typeof dataDir === "string" ? { ...config, dataDir: dataDir.replace(/(?<=.)\/+$/, "") } : config;
 }

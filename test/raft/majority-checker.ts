@@ -1,8 +1,8 @@
 import { assert } from "../../src/lib/assert.ts";
 import type { Configuration, Entry, NodeId } from "../../src/raft/types.ts";
 import type { Node } from "./cluster.ts";
-import { decodeConfiguration, describeConfiguration } from "./configuration-text.ts";
-import { alwaysMeet } from "./dumb-quorum.ts";
+import { decodeConfiguration } from "./configuration-text.ts";
+import { Majorities } from "./majorities.ts";
 
 /**
  * Never two disjoint majorities. At each step, of all nodes that are up and whose logs hold everything that is decided:
@@ -25,9 +25,7 @@ import { alwaysMeet } from "./dumb-quorum.ts";
  */
 export class MajorityChecker {
   readonly #nodes: ReadonlyMap<NodeId, Node>;
-  /** By the texts of two configurations, whether they always meet. */
-  readonly #known = new Map<string, boolean>();
-  readonly #texts = new WeakMap<Configuration, string>();
+  readonly #majorities = new Majorities();
   #decided: Configuration | undefined;
 
   constructor(nodes: ReadonlyMap<NodeId, Node>) {
@@ -45,45 +43,10 @@ export class MajorityChecker {
 
   /** `last` is the last decided entry, or undefined when nothing is. */
   check(last: Entry | undefined): void {
-    const inForce = new Map<string, Configuration>();
-    let decided = this.#decided;
-    for (const { raft, founding } of this.#nodes.values()) {
-      if (founding.incoming.length > 0) decided ??= founding;
-      if (raft === undefined || raft.configuration.incoming.length === 0) continue;
-      if (last === undefined || holds(raft, last))
-        inForce.set(this.#textOf(raft.configuration), raft.configuration);
-    }
+    const nodes = [...this.#nodes.values()];
+    const decided = this.#decided ?? nodes.find(({ founding }) => founding.incoming.length > 0)?.founding;
     assert(decided !== undefined, "somebody has founded the cluster");
-    const open = [...inForce.keys()].filter((text) => text !== this.#textOf(decided));
-    assert(open.length <= 1, `one change at a time: ${open.join(" and ")} after ${this.#textOf(decided)}`);
-    const all = [...inForce];
-    for (const [one, first] of all)
-      for (const [other, second] of all)
-        if (one < other)
-          assert(this.#meet(one, other, first, second), `no two majorities: ${one} and ${other}`);
+    const cores = nodes.flatMap(({ raft }) => raft ?? []);
+    this.#majorities.check(cores, decided, last);
   }
-
-  #meet(one: string, other: string, first: Configuration, second: Configuration): boolean {
-    const key = `${one} ${other}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const result = alwaysMeet(first, second);
-    this.#known.set(key, result);
-    return result;
-  }
-
-  #textOf(configuration: Configuration): string {
-    const known = this.#texts.get(configuration);
-    if (known !== undefined) return known;
-    const text = describeConfiguration(configuration);
-    this.#texts.set(configuration, text);
-    return text;
-  }
-}
-
-/** What a log has dropped was decided, so that it agrees with everything that is. */
-function holds(raft: NonNullable<Node["raft"]>, { index, term }: Entry): boolean {
-  const { firstIndex, last } = raft.getState();
-  if (index < firstIndex) return true;
-  return index <= last.index && raft.entries(index, 0)[0]!.term === term;
 }

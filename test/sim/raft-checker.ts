@@ -17,8 +17,8 @@ import type {
 } from "../../src/raft/types.ts";
 import { decodeMembers, type Members } from "../../src/server/members.ts";
 import { dumbQuorum } from "../raft/dumb-quorum.ts";
+import { Majorities } from "../raft/majorities.ts";
 import { DurableLog } from "./durable-log.ts";
-import { Majorities } from "./majorities.ts";
 
 /** One life of one node's core. */
 interface Life {

@@ -1,12 +1,12 @@
 import { assert } from "../../src/lib/assert.ts";
 import type { Raft } from "../../src/raft/raft.ts";
 import type { Configuration, EntryId } from "../../src/raft/types.ts";
-import { alwaysMeet } from "../raft/dumb-quorum.ts";
+import { alwaysMeet } from "./dumb-quorum.ts";
 
 /**
  * Never two disjoint majorities: of all nodes that are up and whose logs hold everything that is decided, any two
  * configurations in force have no quorums that share nobody, and at most one of them is not decided. Why this is the
- * right thing to ask, and why it holds, stands at test/raft/majority-checker.ts; here it is asked of whole nodes.
+ * right thing to ask, and why it holds, stands at majority-checker.ts.
  */
 export class Majorities {
   /** By the texts of two configurations, whether they always meet. */
@@ -15,14 +15,14 @@ export class Majorities {
   /** Told when changes overlap: how many configurations were in force at one time, at most. */
   inForceMax = 0;
 
-  /** `decided` is the newest decided configuration, `last` the last decided entry. */
-  check(cores: Iterable<Raft>, decided: Configuration, last: EntryId): void {
+  /** `decided` is the newest decided configuration, `last` the last decided entry, if there is one. */
+  check(cores: Iterable<Raft>, decided: Configuration, last: EntryId | undefined): void {
     const inForce = new Map<string, Configuration>();
     for (const raft of cores) {
       const { configuration } = raft;
       const text = this.#textOf(configuration);
       if (text === "" || inForce.has(text)) continue;
-      if (holds(raft, last)) inForce.set(text, configuration);
+      if (last === undefined || holds(raft, last)) inForce.set(text, configuration);
     }
     this.inForceMax = Math.max(this.inForceMax, inForce.size);
     if (inForce.size < 2) return;
