@@ -233,6 +233,22 @@ test("an entry is applied when it is committed and durable here, each one once, 
   expect(bench.take()).toEqual([]);
 });
 
+test("nothing is applied while another state is swapped in, and what had piled up is when nothing comes of it", () => {
+  const bench = new Bench(1);
+  bench.lead();
+  bench.run(5);
+  bench.take();
+  const { index } = bench.driver.applied;
+  expect(bench.driver.beginRestore(index)).toBe(false);
+  expect(bench.driver.beginRestore(index + 100)).toBe(true);
+  bench.driver.start(put("a"));
+  bench.run(50);
+  expect(bench.driver.applied.index).toBe(index);
+  bench.driver.abandonRestore();
+  bench.run(5);
+  expect(bench.driver.applied.index).toBe(index + 1);
+});
+
 test("messages leave in the turn in which the write only begins, and heartbeats while it is in flight", () => {
   const bench = new Bench(3);
   bench.lead();

@@ -181,6 +181,8 @@ test("a leader that is stopped in order hands over first: no write waits for an 
   expect(world.leader).toBeDefined();
   expect(world.leader).not.toBe(old);
   expect(longestMs).toBeLessThan(100);
+  // Its death would be noticed as soon: what is tested is that it asked first.
+  expect(world.leader!.lines.some((line) => line.includes("the leader hands over"))).toBe(true);
   await world.wait(client.close());
   await world.stop();
 });

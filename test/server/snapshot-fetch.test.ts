@@ -77,3 +77,20 @@ test("a state that is newer and has a smaller revision is refused", async () => 
   expect(events).toEqual(["abandon"]);
   expect(lines.at(-1)).toContain("its revision is 40, and this node's, which is older, has 50");
 });
+
+test("a state whose sum is not that of what arrived is given up before anything is replaced", async () => {
+  for (const [crc, wanted] of [
+    [0, "finish"],
+    [1, "abandon"],
+  ] as const) {
+    const { lines, events, offer } = fetching((number, body) => {
+      encodeAnswerHead(body, statusNumber("OK"), { term: 1, revision: 60 });
+      if (number === method.openSnapshot)
+        encodeSnapshotHead(body, { token: 1, index: 9, term: 1, revision: 60, bytes: 10 });
+      else encodeSnapshotPiece(body, { rows: new Uint8Array(0), end: { rowCount: 0, crc } });
+    });
+    await offer(one, 50);
+    expect(events[0]).toBe(wanted);
+    expect(lines.some((line) => line.includes("its checksum is not that of what arrived"))).toBe(crc === 1);
+  }
+});

@@ -149,3 +149,29 @@ test("the log is dropped also when what is written to it changes nothing", async
   await world.wait(client.close());
   await world.stop();
 });
+
+test("a crash between the swap of the store and the new beginning of the log is put right at the next start", async () => {
+  const { world, client, behind } = await cluster();
+  // Nothing reaches the log any more once MANIFEST was replaced, which only the swap does here.
+  behind.disk.failure = (action, path) => {
+    if (action === "rename" && path.includes("MANIFEST")) behind.isDiskHung = true;
+    return undefined;
+  };
+  behind.start();
+  await world.until(() => behind.isDiskHung, "the swap");
+  await world.run(20);
+  const logBefore = firstIndexOf(behind);
+  behind.crash("lost");
+  behind.isDiskHung = false;
+  behind.disk.failure = undefined;
+  // The log still leads to the old state, which is gone.
+  expect(logBefore).toBeLessThan(50);
+  behind.start();
+  expect(firstIndexOf(behind)).toBeGreaterThan(100);
+  const other = world.machines.find((machine) => machine !== world.leader && machine !== behind)!;
+  other.crash("kept");
+  await put(world, client, 400, 450);
+  await checkAll(world, client, 450);
+  await world.wait(client.close());
+  await world.stop();
+});
