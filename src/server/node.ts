@@ -20,7 +20,6 @@ import { corruptLog, type DataFolder, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
-import { Joining } from "./joining.ts";
 import {
   appendBytesMax,
   expireEveryMs,
@@ -33,6 +32,7 @@ import { LogCompaction } from "./log-compaction.ts";
 import { LogTime } from "./log-time.ts";
 import { MemberRequests } from "./member-requests.ts";
 import { decodeMembers, type Members, noMembers } from "./members.ts";
+import { OwnAddress } from "./own-address.ts";
 import { type PeerAddress, Peers } from "./peers.ts";
 import { decodeMessage } from "./raft-messages.ts";
 import { Replies } from "./replies.ts";
@@ -79,12 +79,12 @@ export class Node {
   readonly #snapshotRequests: SnapshotRequests;
   readonly #snapshotFetch: SnapshotFetch;
   readonly #agreement: Agreement;
+  readonly #ownAddress: OwnAddress;
   /** As of the last config entry that was applied: committed, and for good. */
   #appliedMembers: Members = noMembers;
   /** A node that is no member as far as is known here, and that the state is fetched from: it knows the members. */
   #source: PeerAddress | undefined;
   #isRemoved = false;
-  #moving: Joining | undefined;
   readonly #dirty: Connection<Guest>[] = [];
   #expiry: Timer | undefined;
 
@@ -110,6 +110,7 @@ export class Node {
     this.#requests = this.#makeRequests(replies);
     this.#snapshotFetch = this.#makeSnapshotFetch();
     this.#agreement = this.#makeAgreement();
+    this.#ownAddress = this.#makeOwnAddress();
     this.#appliedMembers = this.#storedMembers();
     this.#peers = new Peers({
       env,
@@ -124,7 +125,7 @@ export class Node {
       removed: (text) => this.#wasRemoved(text),
     });
     this.#expire();
-    this.#compareAddresses();
+    this.#ownAddress.check(this.#members.list);
     if (this.isRemoved(identity.nodeId)) this.#wasRemoved("its own log says so");
   }
 
@@ -233,7 +234,7 @@ export class Node {
     this.#expiry?.cancel();
     this.#snapshotFetch.stop();
     this.#snapshotRequests.stop();
-    this.#moving?.stop();
+    this.#ownAddress.stop();
     this.#lostLeadership();
     this.#flushClients();
   }
@@ -388,6 +389,13 @@ export class Node {
     this.#options.failed(error);
   }
 
+  #makeOwnAddress(): OwnAddress {
+    const { env, config, join, log, failed } = this.#options;
+    const { clusterId, nodeId } = this.identity;
+    const address = config.servers[config.me]!;
+    return new OwnAddress({ env, clusterId, nodeId, address, listed: config.servers, join, log, failed });
+  }
+
   #makeRequests(replies: Replies): ClientRequests {
     const { limits } = this.#options.config;
     return new ClientRequests({
@@ -501,55 +509,6 @@ export class Node {
       `Node ${this.identity.nodeId} was removed from the cluster ${this.identity.clusterId} (${why}): it stops. To use ` +
       `this server again, empty "${config.dataDir}" and start it with --join`;
     env.clock.after(removedLingerMs, () => failed(new KvraftError("IDENTITY", text)));
-  }
-
-  /** The members that are replicated count, not what the file says; but for where this node is, which it knows best. */
-  #compareAddresses(): void {
-    const { config, log } = this.#options;
-    const own = formatAddress(config.servers[config.me]!);
-    const known = this.#addressOf(this.identity.nodeId);
-    if (known !== "" && known !== own) this.#move(known, own);
-    // It may have been removed before it got anything, and those who would tell it do not dial it any more.
-    if (this.#members.list.length === 0)
-      this.#ask(this.#options.join === undefined ? [] : [this.#options.join]);
-    const listed = config.servers.map(formatAddress).toSorted().join(" ");
-    const members = this.serverAddresses.toSorted().join(" ");
-    if (members !== "" && listed !== members)
-      log(
-        "warn",
-        `The configuration lists ${listed}, and the cluster's members are ${members}: the members count`,
-      );
-  }
-
-  /** Asks the others to look for this node where it is now: they dial the old address. */
-  #move(known: string, own: string): void {
-    this.#options.log(
-      "warn",
-      `The cluster looks for this node at ${known}, and it is at ${own} now: asking the others to change that`,
-    );
-    this.#ask(this.#others.map(({ address }) => parseAddress(address)!));
-  }
-
-  /** Asks to be found at its address, as a member of the cluster; ends this node when it is none any more. */
-  #ask(via: readonly Address[]): void {
-    if (via.length === 0) return;
-    const { env, config, log } = this.#options;
-    const own = formatAddress(config.servers[config.me]!);
-    this.#moving = new Joining({
-      env,
-      via,
-      clusterId: this.identity.clusterId,
-      nodeId: this.identity.nodeId,
-      address: config.servers[config.me]!,
-      log: (line) => log("info", line),
-    });
-    this.#moving.run().then(
-      () => log("info", `The cluster looks for this node at ${own} now`),
-      (error: unknown) => {
-        if (!(error instanceof KvraftError)) throw error;
-        this.#options.failed(error);
-      },
-    );
   }
 
   #addressOf(nodeId: NodeId | undefined): string {
