@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { kvraft } from "./binary.ts";
 import { Cluster } from "./cluster.ts";
 import { cleanUp, temporaryFolder } from "./processes.ts";
+import { until } from "./wait.ts";
 
 // `kvraft snapshot save` of a cluster that goes on meanwhile.
 
@@ -30,6 +31,7 @@ test("a backup has every write that was acknowledged before, as one moment, whil
       await client.put("pair 2", `${rounds}`);
     }
   })();
+  await until("writes are under way", () => rounds > 5);
   const folder = temporaryFolder();
   const path = join(folder, "file");
   const saved = await cluster.cli(["snapshot", "save", path, "-o", "json"], { timeoutMs: 60_000 });
@@ -47,6 +49,8 @@ test("a backup has every write that was acknowledged before, as one moment, whil
   for (let at = 0; at < 300; at++)
     expect(await restored.getRecord(`key ${at}`)).toEqual(await client.getRecord(`key ${at}`));
   const [first = "-1", second = "-1"] = [await restored.get("pair 1"), await restored.get("pair 2")];
+  expect(Number(second)).toBeGreaterThanOrEqual(5);
+  expect(Number(first)).toBeLessThan(rounds);
   expect(Number(first) - Number(second) === 0 || Number(first) - Number(second) === 1).toBe(true);
 }, 120_000);
 
