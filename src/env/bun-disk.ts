@@ -1,19 +1,16 @@
-import { Database } from "bun:sqlite";
 import * as fs from "node:fs";
 import { dirname, resolve } from "node:path";
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { type ErrorCode, KvraftError } from "../lib/error.ts";
 import type { Disk, DiskFile, DiskLock } from "./disk.ts";
+import { lockFile } from "./file-lock.ts";
 
 const openFlags = {
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
   write: fs.constants.O_RDWR,
   read: fs.constants.O_RDONLY,
 } as const;
-
-/** Locks that are held. Bun closes a database that nothing refers to, and the lock would go with it. */
-const heldLocks = new Set<Database>();
 
 /** The disk of this machine, on node:fs and bun:sqlite. */
 export class BunDisk implements Disk {
@@ -90,34 +87,8 @@ export class BunDisk implements Disk {
     });
   }
 
-  /** An SQLite file under `begin exclusive`: the system drops the lock with the process, however that ends. */
   lock(path: string): DiskLock | undefined {
-    return attempt("lock", path, () => {
-      const database = new Database(path, { readwrite: true, create: true });
-      try {
-        database.run("begin exclusive");
-      } catch (error) {
-        database.close(true);
-        if (codeOf(error) === "SQLITE_BUSY") return undefined;
-        throw error;
-      }
-      heldLocks.add(database);
-      return new BunLock(database);
-    });
-  }
-}
-
-class BunLock implements DiskLock {
-  readonly #database: Database;
-
-  constructor(database: Database) {
-    this.#database = database;
-  }
-
-  release(): void {
-    if (!heldLocks.delete(this.#database)) return;
-    this.#database.run("rollback");
-    this.#database.close(true);
+    return attempt("lock", path, () => lockFile(path));
   }
 }
 
@@ -223,7 +194,7 @@ function attempt<T>(action: string, path: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw failure(action, path, error);
+    throw error instanceof KvraftError ? error : failure(action, path, error);
   }
 }
 

@@ -21,7 +21,10 @@ export interface Disk {
   remove(path: string): void;
   /** Makes creations, renames and removals in this folder durable. */
   syncFolder(path: string): void;
-  /** Takes the lock file for as long as this process lives, or returns undefined when another process holds it. */
+  /**
+   * Takes the lock file for as long as this process lives, or returns undefined when it is held. Throws when the lock
+   * would exclude nobody: a file that this user may not write, a link, a read-only disk.
+   */
   lock(path: string): DiskLock | undefined;
 }
 

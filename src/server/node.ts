@@ -94,13 +94,15 @@ export class Node {
     this.#options = options;
     this.identity = identity;
     this.#time = new LogTime(env.clock);
-    this.#persister = folder.openLog(identity);
+    // The store first. Its lock still excludes others when the folder's lock file was removed, and opening the log
+    // writes. And opening the store removes files, which a full disk needs before the log can be opened.
     this.#store = LevelDB.open(env, folder.storeFolder, {
       createIfMissing: true,
       memtableBytesMax: config.limits.memtableBytes,
       report: (line) => options.log("info", line),
       failed: options.failed,
     });
+    this.#persister = this.#openLog();
     this.#machine = this.#openMachine();
     this.#raft = this.#makeRaft();
     this.#driver = this.#makeDriver();
@@ -237,6 +239,15 @@ export class Node {
     this.#ownAddress.stop();
     this.#lostLeadership();
     this.#flushClients();
+  }
+
+  #openLog(): Persister {
+    try {
+      return this.#options.folder.openLog(this.identity);
+    } catch (error) {
+      this.#store.close();
+      throw error;
+    }
   }
 
   #openMachine(): StateMachine {

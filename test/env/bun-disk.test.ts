@@ -227,6 +227,54 @@ describe("a lock", () => {
     lock!.release();
   });
 
+  test("that could exclude nobody is an error that says what was found: a link, a folder, a pipe, a file with content", () => {
+    const path = (name: string) => join(root, `LOCK-${name}`);
+    fs.writeFileSync(path("target"), "");
+    fs.symlinkSync(path("target"), path("link"));
+    fs.symlinkSync(path("nowhere"), path("dangling"));
+    fs.mkdirSync(path("folder"));
+    execFileSync("mkfifo", [path("pipe")]);
+    fs.writeFileSync(path("written"), "1234\n");
+    const found = {
+      link: "it is a symbolic link",
+      dangling: "it is a symbolic link",
+      folder: "it is a folder",
+      pipe: "it is a named pipe",
+      written: "it has 5 bytes",
+    };
+    for (const [name, text] of Object.entries(found)) {
+      const { code, message } = errorOf(() => disk.lock(path(name)));
+      expect(code).toBe("IO_ERROR");
+      expect(message).toContain(`Cannot lock "${path(name)}": ${text}`);
+      expect(message).toContain("remove it, and try again");
+    }
+    expect(fs.readFileSync(path("written"), "utf8")).toBe("1234\n");
+    expect(fs.existsSync(path("nowhere"))).toBe(false);
+  });
+
+  test("leaves nothing beside its file, for a full disk has no room for it", () => {
+    const folder = fs.mkdtempSync(join(root, "alone-"));
+    const lock = disk.lock(join(folder, "LOCK"));
+    expect(fs.readdirSync(folder)).toEqual(["LOCK"]);
+    lock!.release();
+  });
+
+  test("is not dropped by a second try of the same process, whatever path that takes", () => {
+    const folder = fs.mkdtempSync(join(root, "held-"));
+    const path = join(folder, "LOCK");
+    const lock = disk.lock(path);
+    fs.symlinkSync(folder, `${folder}-link`);
+    expect(disk.lock(`${folder}-link/LOCK`)).toBeUndefined();
+    const script = join(root, "second.ts");
+    fs.writeFileSync(
+      script,
+      `import { BunDisk } from ${JSON.stringify(source)};
+       console.log(new BunDisk().lock(${JSON.stringify(path)}) === undefined ? "refused" : "held");`,
+    );
+    expect(execFileSync(process.execPath, [script], { encoding: "utf8" }).trim()).toBe("refused");
+    lock!.release();
+  });
+
   test("in a folder that is missing is an error, not a refusal", () => {
     const error = errorOf(() => disk.lock(join(root, "none/LOCK")));
     expect(error.message).toContain(`Cannot lock "${join(root, "none/LOCK")}"`);
