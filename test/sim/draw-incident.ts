@@ -43,6 +43,19 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
       return { kind, target };
     case "client-cut":
       return { kind, client: prng.int(0, clients - 1), target, forMs };
+    case "silence":
+      return {
+        kind,
+        target,
+        other: prng.chance(1, 2) ? "all" : prng.int(0, nodes - 1),
+        ...drawSilence(prng),
+      };
+    case "client-silence": {
+      const client = prng.int(0, clients - 1);
+      return { kind, client, target: prng.chance(1, 2) ? "all" : target, ...drawSilence(prng) };
+    }
+    case "total-silence":
+      return { kind, forMs: drawSilence(prng).forMs };
     case "disk-slow":
       return { kind, target, writeMs: prng.int(50, 1500), forMs };
     case "flap":
@@ -62,6 +75,14 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
     default:
       return { kind, target, forMs };
   }
+}
+
+/** Often long: what a silence does to a connection lasts as long again. */
+function drawSilence(prng: Prng): { readonly direction: "both" | "in" | "out"; readonly forMs: number } {
+  return {
+    direction: prng.pick(["both", "both", "in", "out"] as const),
+    forMs: prng.pick([prng.int(100, 1500), prng.int(1500, 5000), prng.int(5000, 13_000)]),
+  };
 }
 
 /** An operation of a disk, and what becomes of what was not synced. */

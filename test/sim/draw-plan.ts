@@ -2,6 +2,7 @@ import { defaultLimits } from "../../src/config/config.ts";
 import { Prng } from "../../src/env/prng.ts";
 import { drawIncident, drawOrder } from "./draw-incident.ts";
 import { drawExtras, withExtras } from "./draw-members.ts";
+import { withSilences } from "./draw-silences.ts";
 import type { ClientPlan, Incident, IncidentKind, MachinePlan, Plan, Weather } from "./plan.ts";
 
 export interface DrawOptions {
@@ -75,7 +76,9 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
     survivors: drawOrder(prng.fork(), nodes),
   };
   const aimed = aimAtStore(plan, new Prng(seed ^ laterStream));
-  return extras === undefined ? aimed : withExtras(aimed, extras);
+  if (extras === undefined) return aimed;
+  const extended = withExtras(aimed, extras);
+  return options.kinds === undefined ? withSilences(extended, new Prng(seed ^ silencesStream)) : extended;
 }
 
 /** What came later than the rest draws from a stream of its own: so most worlds of older seeds stay what they were. */
@@ -183,3 +186,4 @@ const manyKeys = 64;
 /** Any number; with this one the worlds of the seeds in sim.test.ts, which failed before, are what they were. */
 const laterStream = 0x57_1a;
 const membersStream = 0x3e_3b;
+const silencesStream = 0x51_11;

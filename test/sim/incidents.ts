@@ -3,7 +3,7 @@ import { rot } from "./bit-rot.ts";
 import type { SimOperator } from "./operator.ts";
 import { describeIncident, type Incident, type Target } from "./plan.ts";
 import type { SimMachine } from "./sim-machine.ts";
-import type { SimNet } from "./sim-net.ts";
+import type { CutMode, SimNet } from "./sim-net.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
@@ -13,6 +13,8 @@ export interface IncidentWorld {
   readonly trace: Trace;
   readonly machines: readonly SimMachine[];
   readonly operator: SimOperator;
+  /** Every way between two machines, and between a machine and a client. */
+  allLinks(): readonly (readonly [string, string])[];
   /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
   mayLose(machine: SimMachine): boolean;
 }
@@ -22,6 +24,14 @@ const echoStepMs = 250;
 const echoEveryMs = 300;
 
 type Direction = "both" | "in" | "out";
+
+/** The ways out of a machine to another one, into it, or both. */
+function linksBetween(inside: string, outside: string, direction: Direction): [string, string][] {
+  const links: [string, string][] = [];
+  if (direction !== "in") links.push([inside, outside]);
+  if (direction !== "out") links.push([outside, inside]);
+  return links;
+}
 
 /** Makes incidents happen at their time, and end. `end` ends all of them at once. */
 export class Incidents {
@@ -105,6 +115,12 @@ export class Incidents {
         return this.#wipe(this.#machine(incident.target), incident.forMs);
       case "transfer":
         return operator.transfer(incident.to === "any" ? undefined : machines[incident.to]!);
+      case "silence":
+        return this.#silence(this.#machine(incident.target), incident);
+      case "client-silence":
+        return this.#silenceClient(incident);
+      case "total-silence":
+        return this.#silenceAll(incident.forMs);
       case "client-cut":
         return this.#cutClient(incident.client, this.#machine(incident.target), incident.forMs);
       default:
@@ -179,18 +195,39 @@ export class Incidents {
     side: readonly number[],
     how: { readonly direction: Direction; readonly mode: "hold" | "drop"; readonly forMs: number },
   ): void {
-    const { net, machines } = this.#world;
-    const links: [string, string][] = [];
-    for (const inside of machines)
-      for (const outside of machines) {
-        if (!side.includes(inside.place) || side.includes(outside.place)) continue;
-        if (how.direction !== "in") links.push([inside.name, outside.name]);
-        if (how.direction !== "out") links.push([outside.name, inside.name]);
-      }
-    for (const [from, to] of links) net.cut(from, to, how.mode);
-    this.#later(how.forMs, () => {
+    const { machines } = this.#world;
+    const insides = machines.filter(({ place }) => side.includes(place));
+    const outsides = machines.filter(({ place }) => !side.includes(place));
+    const links = insides.flatMap((inside) =>
+      outsides.flatMap((outside) => linksBetween(inside.name, outside.name, how.direction)),
+    );
+    this.#cutForMs(links, how.mode, how.forMs);
+  }
+
+  #cutForMs(links: readonly (readonly [string, string])[], mode: CutMode, forMs: number): void {
+    const { net } = this.#world;
+    for (const [from, to] of links) net.cut(from, to, mode);
+    this.#later(forMs, () => {
       for (const [from, to] of links) net.heal(from, to);
     });
+  }
+
+  #silence(machine: SimMachine, { other, direction, forMs }: Extract<Incident, { kind: "silence" }>): void {
+    const { machines } = this.#world;
+    const others = machines.filter((each) => each !== machine && (other === "all" || each.place === other));
+    const links = others.flatMap(({ name }) => linksBetween(machine.name, name, direction));
+    this.#cutForMs(links, "silent", forMs);
+  }
+
+  #silenceClient(incident: Extract<Incident, { kind: "client-silence" }>): void {
+    const { client, target, direction, forMs } = incident;
+    const machines = target === "all" ? this.#world.machines : [this.#machine(target)];
+    const links = machines.flatMap(({ name }) => linksBetween(`c${client + 1}`, name, direction));
+    this.#cutForMs(links, "silent", forMs);
+  }
+
+  #silenceAll(forMs: number): void {
+    this.#cutForMs(this.#world.allLinks(), "silent", forMs);
   }
 
   #breakLink(incident: Extract<Incident, { kind: "broken-link" }>): void {

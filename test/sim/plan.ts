@@ -76,6 +76,24 @@ export type Happening =
   /** All of its connections are reset again and again. */
   | { readonly kind: "flap"; readonly target: Target; readonly everyMs: number; readonly forMs: number }
   | { readonly kind: "client-cut"; readonly client: number; readonly target: Target; readonly forMs: number }
+  | {
+      /** All packets between a machine and another one, or all others, are lost, and nobody is told. */
+      readonly kind: "silence";
+      readonly target: Target;
+      readonly other: number | "all";
+      readonly direction: "both" | "in" | "out";
+      readonly forMs: number;
+    }
+  /** The same between a client and a machine, or all machines. */
+  | {
+      readonly kind: "client-silence";
+      readonly client: number;
+      readonly target: Target | "all";
+      readonly direction: "both" | "in" | "out";
+      readonly forMs: number;
+    }
+  /** Between all machines, and those and all clients. */
+  | { readonly kind: "total-silence"; readonly forMs: number }
   | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }

@@ -1,63 +1,10 @@
 import type { Socket, SocketHandler } from "../../src/env/net.ts";
-import type { Prng } from "../../src/env/prng.ts";
-import { type Bytes, concatBytes, emptyBytes } from "../../src/lib/bytes.ts";
-import { readU32 } from "../../src/lib/codec.ts";
-import { frameKind } from "../../src/rpc/frame.ts";
-import { frameHeaderBytes } from "../../src/rpc/limits.ts";
+import { type Bytes, emptyBytes } from "../../src/lib/bytes.ts";
+import { FrameSorter } from "./frame-sorter.ts";
+import { dataRetransmissionMs, dialRetransmissionMs, retransmissionMs } from "./retransmission.ts";
 import type { SimProcess } from "./sim-process.ts";
-import type { SimEvent, Timeline } from "./timeline.ts";
-
-/** What the network does to what it carries. May be changed while things are on their way. */
-export interface NetWeather {
-  /** One way, per delivery. */
-  latencyMsMin: number;
-  latencyMsMax: number;
-  /** Frames that vanish. */
-  lossPerMille: number;
-  /** Frames, no requests, that arrive twice, the second one later. */
-  duplicatePerMille: number;
-  /** Frames that are held back and overtaken by those behind them. */
-  delayPerMille: number;
-  delayMsMax: number;
-  /** Deliveries come in pieces of random size, and writes take only a part at times. */
-  isChopped: boolean;
-}
-
-/** What has happened so far: frames, except for `held` (writes that waited for a heal) and `resets` (sides that were told). */
-export interface NetCounts {
-  delivered: number;
-  lost: number;
-  duplicated: number;
-  delayed: number;
-  held: number;
-  resets: number;
-}
-
-/** What all connections of a network share. One stream of chance per kind of fault, so that one does not reshuffle the rest. */
-export class Sky {
-  readonly timeline: Timeline;
-  readonly weather: NetWeather;
-  readonly counts: NetCounts = { delivered: 0, lost: 0, duplicated: 0, delayed: 0, held: 0, resets: 0 };
-  readonly loss: Prng;
-  readonly duplicate: Prng;
-  readonly delay: Prng;
-  readonly chop: Prng;
-  readonly #latency: Prng;
-
-  constructor(timeline: Timeline, prng: Prng, weather: NetWeather) {
-    this.timeline = timeline;
-    this.weather = weather;
-    this.#latency = prng.fork();
-    this.loss = prng.fork();
-    this.duplicate = prng.fork();
-    this.delay = prng.fork();
-    this.chop = prng.fork();
-  }
-
-  latencyMs(): number {
-    return between(this.#latency, this.weather.latencyMsMin, this.weather.latencyMsMax);
-  }
-}
+import { between, type Sky } from "./sky.ts";
+import type { SimEvent } from "./timeline.ts";
 
 /** A machine, as far as the network knows it. */
 export interface NetMachine {
@@ -66,12 +13,18 @@ export interface NetMachine {
   isDown: boolean;
 }
 
+/**
+ * `hold` and `drop` are told in frames: all arrives at the heal, or nothing that was sent before it. `silent` is told in packets, as TCP meets
+ * a network that drops all of them: neither side hears of it, what is written fills the buffer of the sender, and it arrives late.
+ */
+export type LinkMode = "open" | "hold" | "drop" | "silent";
+
 /** The way from one machine to another. */
 export class Link {
   readonly from: NetMachine;
   readonly to: NetMachine;
   clogMs = 0;
-  #mode: "open" | "hold" | "drop" = "open";
+  #mode: LinkMode = "open";
   /** What left before this moment was on its way during a cut, and is lost. */
   #droppedUntil = 0;
   #waiting: (() => void)[] = [];
@@ -83,12 +36,12 @@ export class Link {
     this.to = to;
   }
 
-  get mode(): "open" | "hold" | "drop" {
+  get mode(): LinkMode {
     return this.#mode;
   }
 
   /** Those who waited look at what is so now, in the order in which they came. */
-  set mode(mode: "open" | "hold" | "drop") {
+  set mode(mode: LinkMode) {
     if (this.#mode === mode) return;
     if (this.#mode === "drop") this.#droppedUntil = this.#sky.timeline.stamp();
     this.#mode = mode;
@@ -240,7 +193,7 @@ interface Item {
  * that the weather takes out. A late frame is put between two others, never into the middle of one.
  */
 export class Direction {
-  /** Written and not arrived. */
+  /** Written and not acknowledged by the other system. */
   inFlightBytes = 0;
   readonly #sky: Sky;
   readonly link: Link;
@@ -249,6 +202,12 @@ export class Direction {
   #lastArriveMs = 0;
   #event: SimEvent | undefined = undefined;
   #isWaiting = false;
+  /** When the first of what a silence took was sent, or of what arrived while no acknowledgement comes back. */
+  #unackedSinceMs: number | undefined = undefined;
+  /** Arrived while no acknowledgement comes back. */
+  #unackedBytes = 0;
+  /** After a silence: when the system sends again what it took. */
+  #againMs = 0;
   readonly #frames: FrameSorter;
   /** Arrived in order, and kept back to come as a piece of its own. */
   #rest: Bytes = emptyBytes;
@@ -271,6 +230,7 @@ export class Direction {
 
   /** The bytes belong to the direction from now on. */
   push(kind: Item["kind"], bytes: Bytes, sentMs: number): void {
+    if (kind === "reset" && this.#isResetLost()) return;
     const arriveMs = Math.max(this.link.arrivalMs(sentMs), this.#lastArriveMs);
     this.#lastArriveMs = arriveMs;
     this.#queue.push({ kind, bytes, sentMs, arriveMs, stamp: this.#sky.timeline.stamp() });
@@ -285,6 +245,7 @@ export class Direction {
     const isLost = (item: Item) => item.sentMs > nowMs || (how === "silent" && this.#isWaiting);
     const left = this.#queue.filter((item) => !isLost(item));
     this.#queue.splice(0, this.#queue.length, ...left);
+    this.#unackedBytes = 0;
     this.inFlightBytes = left.reduce((sum, item) => sum + item.bytes.length, 0);
     this.#lastArriveMs = left.at(-1)?.arriveMs ?? nowMs;
     this.reschedule();
@@ -299,8 +260,7 @@ export class Direction {
 
   /** Both sides are reset: nothing arrives any more. */
   clear(): void {
-    this.#queue.length = 0;
-    this.inFlightBytes = 0;
+    this.#forget();
     this.#drop();
     this.reschedule();
   }
@@ -312,7 +272,7 @@ export class Direction {
     const { timeline, chop } = this.#sky;
     let atMs: number;
     if (this.#rest.length > 0) atMs = timeline.nowMs + between(chop, 0, pieceGapMsMax);
-    else if (first !== undefined) atMs = first.arriveMs;
+    else if (first !== undefined) atMs = Math.max(first.arriveMs, this.#againMs);
     else return;
     this.#event = timeline.at(atMs, receiver.isGone ? undefined : receiver.process, this.#arrive);
   }
@@ -322,14 +282,97 @@ export class Direction {
     if (this.#sender.peer.isGone) this.#drop();
     if (this.#mustWait()) return this.#wait();
     if (this.#rest.length > 0) return this.#handOn(this.#rest);
+    if (this.#isSilenced()) return this.#waitForRetransmission();
     const item = this.#queue.shift();
     if (item === undefined) return;
-    if (item.bytes.length > 0) {
-      this.inFlightBytes -= item.bytes.length;
-      this.#sender.roomAgain(this.#sky.timeline.nowMs);
-    }
+    this.#unackedBytes += item.bytes.length;
+    if (this.#back.mode === "silent") this.#missAcknowledgement(item.sentMs);
+    else this.#acknowledge();
     this.#take(item);
   };
+
+  /** The way of the acknowledgements. */
+  get #back(): Link {
+    return this.#sender.peer.out.link;
+  }
+
+  /** Whether a silence takes what comes next. Without acknowledgements a system soon sends nothing new any more. */
+  #isSilenced(): boolean {
+    const [item] = this.#queue;
+    if (item === undefined) return false;
+    if (this.link.mode === "silent") return true;
+    const isOpening = item.kind === "open" || this.#unackedSinceMs === undefined;
+    return (
+      this.#back.mode === "silent" &&
+      !isOpening &&
+      item.sentMs >= this.#unackedSinceMs! + dataRetransmissionMs
+    );
+  }
+
+  #waitForRetransmission(): void {
+    const { kind, sentMs } = this.#queue[0]!;
+    if (kind === "reset") return this.#forget();
+    if (this.#unackedSinceMs === undefined) this.#sky.counts.silenced++;
+    this.#unackedSinceMs ??= sentMs;
+    this.#isWaiting = true;
+    const silent = this.link.mode === "silent" ? this.link : this.#back;
+    silent.wait(() => {
+      this.#isWaiting = false;
+      this.#againMs = this.#nextRetransmissionMs();
+      this.#schedule();
+    });
+  }
+
+  #nextRetransmissionMs(): number {
+    const { nowMs } = this.#sky.timeline;
+    const firstMs = this.#queue[0]?.kind === "open" ? dialRetransmissionMs : dataRetransmissionMs;
+    return this.link.arrivalMs(retransmissionMs(this.#unackedSinceMs ?? nowMs, nowMs, firstMs));
+  }
+
+  /** It has arrived, and its sender does not know it: it is sent again until an acknowledgement comes back. */
+  #missAcknowledgement(sentMs: number): void {
+    if (this.#unackedSinceMs !== undefined) return;
+    this.#sky.counts.silenced++;
+    this.#unackedSinceMs = sentMs;
+    const lookAgain = () => {
+      const atMs = this.#nextRetransmissionMs();
+      this.#sky.timeline.at(atMs, undefined, () => {
+        if (this.#unackedSinceMs === undefined) return;
+        const silent = [this.#back, this.link].find(({ mode }) => mode === "silent");
+        if (silent !== undefined) return silent.wait(lookAgain);
+        this.#acknowledge();
+        if (this.#sender.peer.isGone) this.#answerForNobody();
+      });
+    };
+    this.#back.wait(lookAgain);
+  }
+
+  #acknowledge(): void {
+    if (this.#unackedSinceMs !== undefined) this.#sky.counts.retransmitted++;
+    this.#unackedSinceMs = undefined;
+    this.#againMs = 0;
+    if (this.#unackedBytes === 0) return;
+    this.inFlightBytes -= this.#unackedBytes;
+    this.#unackedBytes = 0;
+    this.#sender.roomAgain(this.#sky.timeline.nowMs);
+  }
+
+  /** A system that resets a connection keeps nothing of it, and says so once: whether a silence takes that. */
+  #isResetLost(): boolean {
+    if (this.link.mode !== "silent" && this.#unackedSinceMs === undefined) return false;
+    this.#forget();
+    this.#isWaiting = false;
+    return this.link.mode === "silent";
+  }
+
+  /** Nothing is on its way any more. */
+  #forget(): void {
+    this.#queue.length = 0;
+    this.inFlightBytes = 0;
+    this.#unackedBytes = 0;
+    this.#unackedSinceMs = undefined;
+    this.#againMs = 0;
+  }
 
   #mustWait(): boolean {
     const { mode } = this.link;
@@ -398,7 +441,7 @@ export class Direction {
     const receiver = this.#sender.peer;
     if (receiver.isGone || receiver.isPeerEnded || this.#frames.isRaw) return;
     const { mode } = this.link;
-    if (mode === "drop") this.#sky.counts.lost++;
+    if (mode === "drop" || mode === "silent") this.#sky.counts.lost++;
     else if (mode === "hold" || this.#isInsideFrame) {
       this.#due.push(frame);
       if (mode === "hold") this.#wait();
@@ -421,142 +464,11 @@ export class Direction {
   }
 }
 
-/**
- * Follows the frames of a byte stream and decides what becomes of each. Only requests, replies and messages are subject to the
- * weather; a cut takes any. A claim of more than a frame can hold makes the stream raw from there on.
- */
-class FrameSorter {
-  isRaw = false;
-  readonly #sky: Sky;
-  readonly #late: (frame: Bytes, lateMs: number) => void;
-  /** Bytes of the current frame that have yet to arrive. */
-  #left = 0;
-  /** Whether the current frame is handed on in its place. */
-  #isPassed = true;
-  /** The current frame as it will arrive later. */
-  #copy: Bytes | undefined = undefined;
-  #copied = 0;
-  #lateMs = 0;
-  /** The start of a header. */
-  #head: Bytes = emptyBytes;
-
-  constructor(sky: Sky, late: (frame: Bytes, lateMs: number) => void) {
-    this.#sky = sky;
-    this.#late = late;
-  }
-
-  /** Whether what was handed on ends in the middle of a frame. */
-  get isInside(): boolean {
-    return this.#left > 0 && this.#isPassed;
-  }
-
-  get hasHead(): boolean {
-    return this.#head.length > 0;
-  }
-
-  /** The bytes of a header that will not become whole. */
-  takeHead(): Bytes {
-    const head = this.#head;
-    this.#head = emptyBytes;
-    return head;
-  }
-
-  /** Returns what of these bytes is handed on in order. */
-  take(arrived: Bytes, isLost: boolean): Bytes {
-    if (this.isRaw) return isLost ? emptyBytes : arrived;
-    const bytes = this.#head.length === 0 ? arrived : concatBytes([this.takeHead(), arrived]);
-    const kept: Bytes[] = [];
-    let keptFrom = 0;
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#left === 0) {
-        if (bytes.length - at < frameHeaderBytes) break;
-        if (!this.#begin(bytes, at, isLost)) at = bytes.length;
-      }
-      const count = Math.min(this.#left, bytes.length - at);
-      this.#keepCopy(bytes, at, count);
-      this.#left -= count;
-      if (!this.#isPassed && count > 0) {
-        if (at > keptFrom) kept.push(bytes.subarray(keptFrom, at));
-        keptFrom = at + count;
-      }
-      at += count;
-    }
-    if (at < bytes.length) this.#head = bytes.slice(at);
-    if (kept.length === 0 && keptFrom === 0 && at === bytes.length) return bytes;
-    if (at > keptFrom) kept.push(bytes.subarray(keptFrom, at));
-    return kept.length === 1 ? kept[0]! : concatBytes(kept);
-  }
-
-  /** Decides on the frame whose header stands at `at`; false when the stream is raw from here on. */
-  #begin(bytes: Bytes, at: number, isLost: boolean): boolean {
-    const length = readU32(bytes, at);
-    this.#copy = undefined;
-    this.#isPassed = !isLost;
-    if (length > rawBytesMin) {
-      this.isRaw = true;
-      return false;
-    }
-    this.#left = frameHeaderBytes + length;
-    const kind = bytes[at + 8];
-    const isSubject = kind === frameKind.request || kind === frameKind.reply || kind === frameKind.message;
-    if (isSubject && !isLost) this.#meetWeather(kind !== frameKind.request);
-    if (this.#isPassed) this.#sky.counts.delivered++;
-    else if (this.#copy === undefined) this.#sky.counts.lost++;
-    return true;
-  }
-
-  /** A client relies on TCP in that a request it has sent once is handled once: none of those is doubled. */
-  #meetWeather(mayBeDoubled: boolean): void {
-    const { weather, counts, loss, delay, duplicate } = this.#sky;
-    const isLost = isHit(loss, weather.lossPerMille);
-    const isDelayed = isHit(delay, weather.delayPerMille);
-    const isDoubled = mayBeDoubled && isHit(duplicate, weather.duplicatePerMille);
-    if (isLost) this.#isPassed = false;
-    else if (isDelayed) {
-      counts.delayed++;
-      this.#isPassed = false;
-      this.#copyLater(between(delay, 0, weather.delayMsMax));
-    } else if (isDoubled) {
-      counts.duplicated++;
-      this.#copyLater(between(duplicate, 0, Math.max(weather.delayMsMax, weather.latencyMsMax)));
-    }
-  }
-
-  #copyLater(lateMs: number): void {
-    this.#copy = new Uint8Array(this.#left);
-    this.#copied = 0;
-    this.#lateMs = lateMs;
-  }
-
-  #keepCopy(bytes: Bytes, at: number, count: number): void {
-    const copy = this.#copy;
-    if (copy === undefined || count === 0) return;
-    copy.set(bytes.subarray(at, at + count), this.#copied);
-    this.#copied += count;
-    if (this.#copied < copy.length) return;
-    this.#copy = undefined;
-    this.#late(copy, this.#lateMs);
-  }
-}
-
 /** Bytes that one direction holds, as the buffers of the two systems would. */
 const capacityBytes = 256 * 1024;
-
-/** A body that claims more than this is none. */
-const rawBytesMin = 64 * 1024 * 1024;
 
 /** Between the pieces of one delivery. */
 const pieceGapMsMax = 1;
 
 const closedText = "the connection is closed";
 const resetText = "the other side reset the connection";
-
-function isHit(prng: Prng, perMille: number): boolean {
-  return perMille > 0 && prng.chance(perMille, 1000);
-}
-
-/** A moment between two others; draws nothing when there is no choice. */
-function between(prng: Prng, min: number, max: number): number {
-  return max > min ? min + ((max - min) * prng.u32()) / 0x1_0000_0000 : min;
-}

@@ -2,22 +2,16 @@ import type { Acceptor, ConnectFailure, Net, Socket, SocketHandler } from "../..
 import type { Prng } from "../../src/env/prng.ts";
 import { emptyBytes } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
-import {
-  type Dialler,
-  Link,
-  type NetCounts,
-  type NetMachine,
-  type NetWeather,
-  SimSocket,
-  Sky,
-} from "./sim-connection.ts";
+import { dialRetransmissionMs, retransmissionMs } from "./retransmission.ts";
+import { type Dialler, Link, type LinkMode, type NetMachine, SimSocket } from "./sim-connection.ts";
 import type { SimProcess } from "./sim-process.ts";
+import { type NetCounts, type NetWeather, Sky } from "./sky.ts";
 import type { Timeline } from "./timeline.ts";
 
-export type { NetWeather } from "./sim-connection.ts";
+export type { NetWeather } from "./sky.ts";
 
-/** `hold`: what is sent arrives after the healing. `drop`: it never arrives. */
-export type CutMode = "hold" | "drop";
+/** `hold`: what is sent arrives after the healing. `drop`: it never arrives. `silent`: as TCP meets a network that drops all. */
+export type CutMode = Exclude<LinkMode, "open">;
 
 type Accept = (socket: Socket) => SocketHandler;
 
@@ -69,7 +63,7 @@ export class SimNet {
 
   /**
    * From now on nothing gets from one machine to another, in this direction: `hold` keeps it until the heal, then it all
-   * arrives; `drop` loses it, and with it what was on its way.
+   * arrives; `drop` loses it, and with it what was on its way; `silent` brings it late, and lets neither side know.
    */
   cut(from: string, to: string, mode: CutMode): void {
     this.link(from, to).mode = mode;
@@ -207,6 +201,7 @@ class Dial implements Dialler {
   readonly #net: SimNet;
   readonly #sky: Sky;
   readonly #told: Told;
+  #startMs = 0;
   #isCancelled = false;
 
   constructor(
@@ -227,7 +222,8 @@ class Dial implements Dialler {
   }
 
   start(): { cancel(): void } {
-    const arrivalMs = this.#net.link(this.from, this.host).arrivalMs(this.process.nowMs);
+    this.#startMs = this.process.nowMs;
+    const arrivalMs = this.#net.link(this.from, this.host).arrivalMs(this.#startMs);
     this.#sky.timeline.at(arrivalMs, undefined, () => this.arrived());
     return {
       cancel: () => {
@@ -251,6 +247,7 @@ class Dial implements Dialler {
     const { timeline } = this.#sky;
     const there = this.#net.link(this.from, this.host);
     const back = this.#net.link(this.host, this.from);
+    if (there.mode === "silent" || back.mode === "silent") return this.#knockLater();
     const held = [there, back].find((link) => link.mode === "hold");
     if (held !== undefined) return held.wait(() => this.arrived());
     if (there.mode === "drop" || back.mode === "drop" || there.to.isDown) {
@@ -267,6 +264,15 @@ class Dial implements Dialler {
       if (this.#net.listening(this.address) === listening) this.#net.accept(listening, this);
       else this.#refused();
     });
+  }
+
+  /** A silence took it, or the answer to it: the system asks again, less and less often. */
+  #knockLater(): void {
+    if (this.#isCancelled) return;
+    const { timeline, counts } = this.#sky;
+    counts.unansweredDials++;
+    const atMs = retransmissionMs(this.#startMs, timeline.nowMs, dialRetransmissionMs);
+    timeline.at(atMs, undefined, () => this.arrived());
   }
 
   #refused(): void {

@@ -48,6 +48,11 @@ export interface Coverage extends RaftCoverage {
   /** Nodes that have learned that they were removed. */
   toldRemoved: number;
   wiped: number;
+  /** Directions of connections whose bytes a silent network took, and that brought them late. */
+  silenced: number;
+  retransmitted: number;
+  /** Knocks of dials that a silent network took. */
+  unansweredDials: number;
   /** Runs at whose end nobody could go on, because too much data was lost for good. */
   hopeless: number;
 }
@@ -146,7 +151,16 @@ export class Simulation implements Observer {
 
   get coverage(): Coverage {
     const { dropped } = this.#logs;
-    const own = { dropped, toldRemoved: this.#toldRemoved, wiped: this.#wiped, hopeless: this.#hopeless };
+    const { silenced, retransmitted, unansweredDials } = this.net.counts;
+    const own = {
+      dropped,
+      toldRemoved: this.#toldRemoved,
+      wiped: this.#wiped,
+      hopeless: this.#hopeless,
+      silenced,
+      retransmitted,
+      unansweredDials,
+    };
     return { ...this.#raft.coverage, ...own };
   }
 
@@ -167,10 +181,23 @@ export class Simulation implements Observer {
     const { timeline, net, trace, machines } = this;
     const operator = this.#operator;
     const mayLose = (machine: SimMachine) => this.#mayLose(machine);
-    const world = { timeline, net, trace, machines, operator, mayLose };
+    const allLinks = () => this.#allLinks();
+    const world = { timeline, net, trace, machines, operator, mayLose, allLinks };
     const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
+  }
+
+  #allLinks(): [string, string][] {
+    const machines = this.machines.map(({ name }) => name);
+    const names = [...machines, ...this.clients.map(({ name }) => name)];
+    const pairs = machines.flatMap((inside) => names.map((outside) => [inside, outside] as const));
+    return pairs
+      .filter(([inside, outside]) => inside !== outside)
+      .flatMap(([a, b]) => [
+        [a, b],
+        [b, a],
+      ]);
   }
 
   /** Heals a majority, and leaves the rest dead. */
