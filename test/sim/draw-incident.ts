@@ -54,6 +54,18 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
       const client = prng.int(0, clients - 1);
       return { kind, client, target: prng.chance(1, 2) ? "all" : target, ...drawSilence(prng) };
     }
+    case "lost-name": {
+      const by = prng.pick(["machines", "machines", "clients"] as const);
+      return { kind, target, by, isReset: prng.chance(3, 4), forMs };
+    }
+    case "lag-handover":
+      return {
+        kind,
+        target: prng.int(0, nodes - 1),
+        forMs: prng.int(800, 3000),
+        writeMs: prng.int(20, 400),
+        afterMs: prng.int(0, 1500),
+      };
     case "total-silence":
       return { kind, forMs: drawSilence(prng).forMs };
     case "disk-slow":

@@ -12,11 +12,14 @@ export interface IncidentWorld {
   readonly net: SimNet;
   readonly trace: Trace;
   readonly machines: readonly SimMachine[];
+  readonly clients: readonly { readonly name: string }[];
   readonly operator: SimOperator;
   /** Every way between two machines, and between a machine and a client. */
   allLinks(): readonly (readonly [string, string])[];
   /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
   mayLose(machine: SimMachine): boolean;
+  /** Whether its data may be damaged, so that it can tell. */
+  mayDamage(machine: SimMachine): boolean;
 }
 
 /** How the delay of an echo grows. */
@@ -58,6 +61,7 @@ export class Incidents {
       weather.isHung = false;
       weather.isFull = false;
       weather.failSyncs = false;
+      weather.writeMsMin = machine.plan.writeMsMin;
       weather.writeMsMax = Math.min(weather.writeMsMax, 4);
     }
   }
@@ -121,6 +125,10 @@ export class Incidents {
         return this.#silenceClient(incident);
       case "total-silence":
         return this.#silenceAll(incident.forMs);
+      case "lost-name":
+        return this.#loseName(this.#machine(incident.target), incident);
+      case "lag-handover":
+        return this.#lagAndHandOver(this.#machine(incident.target), incident);
       case "client-cut":
         return this.#cutClient(incident.client, this.#machine(incident.target), incident.forMs);
       default:
@@ -228,6 +236,30 @@ export class Incidents {
 
   #silenceAll(forMs: number): void {
     this.#cutForMs(this.#world.allLinks(), "silent", forMs);
+  }
+
+  #loseName(machine: SimMachine, { by, isReset, forMs }: Extract<Incident, { kind: "lost-name" }>): void {
+    const { net, machines, clients } = this.#world;
+    const askers = (by === "clients" ? clients : machines).map(({ name }) => name);
+    net.loseName(askers, machine.name);
+    if (isReset) for (const asker of askers) if (asker !== machine.name) net.reset(asker, machine.name);
+    this.#later(forMs, () => net.findName(machine.name));
+  }
+
+  /** A log that has grown under the new leader may hold what the snapshot of the old one ends with: then it goes on behind it. */
+  #lagAndHandOver(machine: SimMachine, incident: Extract<Incident, { kind: "lag-handover" }>): void {
+    const { forMs, writeMs, afterMs } = incident;
+    const { weather } = machine;
+    this.#down(machine, forMs, () => machine.kill());
+    this.#later(forMs, () => {
+      weather.writeMsMin = writeMs;
+      weather.writeMsMax = writeMs;
+    });
+    this.#later(forMs + afterMs, () => this.#world.operator.transfer(undefined));
+    this.#later(forMs + afterMs + 2000, () => {
+      weather.writeMsMin = machine.plan.writeMsMin;
+      weather.writeMsMax = machine.plan.writeMsMax;
+    });
   }
 
   #breakLink(incident: Extract<Incident, { kind: "broken-link" }>): void {
@@ -344,7 +376,7 @@ export class Incidents {
 
   /** Damages a disk, unless what it holds might not be had from the others. */
   #rot(machine: SimMachine, incident: Extract<Incident, { kind: "bit-rot" }>): void {
-    if (!this.#world.mayLose(machine)) return;
+    if (!this.#world.mayDamage(machine)) return;
     const place = rot(machine.disk, incident.chance);
     if (place === undefined) return;
     this.#world.trace.add(`${machine.name} has a bit flipped: ${place}`);

@@ -94,6 +94,23 @@ export type Happening =
     }
   /** Between all machines, and those and all clients. */
   | { readonly kind: "total-silence"; readonly forMs: number }
+  | {
+      /** Nobody answers who is asked for the address of a machine: lookups that begin now hang, also when it is over. */
+      readonly kind: "lost-name";
+      readonly target: Target;
+      readonly by: "machines" | "clients";
+      /** Whether its connections are reset too, so that it is dialled. */
+      readonly isReset: boolean;
+      readonly forMs: number;
+    }
+  | {
+      /** It is away for so long that it needs a snapshot, and while its slow disk takes that, another node becomes leader. */
+      readonly kind: "lag-handover";
+      readonly target: Target;
+      readonly forMs: number;
+      readonly writeMs: number;
+      readonly afterMs: number;
+    }
   | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }
@@ -180,6 +197,8 @@ export interface Plan {
   readonly weather: Weather;
   /** Whether things go wrong already while the cluster is formed; then all machines live on in the second phase. */
   readonly isFormationDisturbed: boolean;
+  /** Whether more data may be damaged than can be repaired: then the cluster stands still in the end, and must say nothing wrong. */
+  readonly isCareless: boolean;
   readonly incidents: readonly Incident[];
   /** How long the first phase lasts once the cluster is formed. */
   readonly faultsMs: number;
@@ -208,7 +227,8 @@ export function describePlan(plan: Plan): string[] {
     `  timings: tick ${timings.tickMs}, heartbeat ${timings.heartbeatMs}, election ${timings.electionMinMs}..` +
       `${timings.electionMaxMs}, disk stall ${timings.diskStallMs} ms`,
     `  survivors: ${plan.survivors.map((place) => `n${place + 1}`).join(" ")}` +
-      `${plan.isFormationDisturbed ? "; disturbed while it is formed" : ""}`,
+      `${plan.isFormationDisturbed ? "; disturbed while it is formed" : ""}` +
+      `${plan.isCareless ? "; a majority may be damaged" : ""}`,
     ...plan.incidents.map((incident) => `  ${describeIncident(incident)}`),
   ];
 }

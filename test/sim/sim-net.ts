@@ -38,6 +38,8 @@ export class SimNet {
   readonly #machines = new Map<string, NetMachine>();
   readonly #links = new Map<string, Link>();
   readonly #listening = new Map<string, Listening>();
+  /** Those who cannot look up the name of a machine. */
+  readonly #lostNames = new Map<string, readonly string[]>();
   /** All that are not gone, and some that are: see `#track`. */
   readonly #sockets = new Set<SimSocket>();
   #pruneAt = 64;
@@ -73,8 +75,22 @@ export class SimNet {
     this.link(from, to).mode = "open";
   }
 
-  /** Ends every cut and every clog. */
+  /** From now on whoever of `from` looks up the name of a machine waits for nothing. */
+  loseName(from: readonly string[], machine: string): void {
+    this.#lostNames.set(machine, from);
+  }
+
+  findName(machine: string): void {
+    this.#lostNames.delete(machine);
+  }
+
+  isNameLost(from: string, machine: string): boolean {
+    return this.#lostNames.get(machine)?.includes(from) === true;
+  }
+
+  /** Ends every cut, every clog and every lost name. */
   healAll(): void {
+    this.#lostNames.clear();
     for (const link of this.#links.values()) {
       link.clogMs = 0;
       link.mode = "open";
@@ -223,8 +239,11 @@ class Dial implements Dialler {
 
   start(): { cancel(): void } {
     this.#startMs = this.process.nowMs;
-    const arrivalMs = this.#net.link(this.from, this.host).arrivalMs(this.#startMs);
-    this.#sky.timeline.at(arrivalMs, undefined, () => this.arrived());
+    if (this.#net.isNameLost(this.from, this.host)) this.#lookUpInVain();
+    else {
+      const arrivalMs = this.#net.link(this.from, this.host).arrivalMs(this.#startMs);
+      this.#sky.timeline.at(arrivalMs, undefined, () => this.arrived());
+    }
     return {
       cancel: () => {
         this.#isCancelled = true;
@@ -266,6 +285,14 @@ class Dial implements Dialler {
     });
   }
 
+  /** The system gives a lookup up at last, whether names are answered for again or not. */
+  #lookUpInVain(): void {
+    this.#sky.counts.hangingLookups++;
+    this.#sky.timeline.at(this.#startMs + lookupMsMax, this.process, () => {
+      if (!this.#isCancelled) this.#told.failed(lookupText, "unreachable");
+    });
+  }
+
   /** A silence took it, or the answer to it: the system asks again, less and less often. */
   #knockLater(): void {
     if (this.#isCancelled) return;
@@ -287,6 +314,10 @@ class Dial implements Dialler {
 /** A dial that is not answered is sent again so much later, as TCP does. */
 const knockAgainMs = 200;
 
+/** As resolvers do: three servers, twice. */
+const lookupMsMax = 20_000;
+
 const firstChosenPort = 40_000;
 
+const lookupText = "the name could not be looked up: no server of names has answered";
 const refusedText = "the connection was refused, nothing listens there";

@@ -53,6 +53,8 @@ export interface Coverage extends RaftCoverage {
   retransmitted: number;
   /** Knocks of dials that a silent network took. */
   unansweredDials: number;
+  /** Dials whose name was never answered for. */
+  hangingLookups: number;
   /** Runs at whose end nobody could go on, because too much data was lost for good. */
   hopeless: number;
 }
@@ -63,6 +65,8 @@ const restartAfterMs = 300;
 const formationMsMax = 60_000;
 /** Once everything is healed: requests are answered, and replicas are equal, within so many ms. */
 const calmMsMax = 20_000;
+/** For so long a cluster is watched that has lost too much to go on, in ms. */
+const hopelessMs = 3000;
 /** More events mean that something goes round in circles. */
 const eventsMax = 5_000_000;
 
@@ -136,6 +140,7 @@ export class Simulation implements Observer {
         this.clients.every((client) => client.active === 0),
       );
       if (this.#survivors !== undefined) this.#checkLiveness(this.#survivors);
+      else this.#runFor(hopelessMs);
       this.#checkHistory();
     } finally {
       observe(undefined);
@@ -151,7 +156,7 @@ export class Simulation implements Observer {
 
   get coverage(): Coverage {
     const { dropped } = this.#logs;
-    const { silenced, retransmitted, unansweredDials } = this.net.counts;
+    const { silenced, retransmitted, unansweredDials, hangingLookups } = this.net.counts;
     const own = {
       dropped,
       toldRemoved: this.#toldRemoved,
@@ -160,6 +165,7 @@ export class Simulation implements Observer {
       silenced,
       retransmitted,
       unansweredDials,
+      hangingLookups,
     };
     return { ...this.#raft.coverage, ...own };
   }
@@ -178,11 +184,13 @@ export class Simulation implements Observer {
   }
 
   #beginFaults(): Incidents {
-    const { timeline, net, trace, machines } = this;
+    const { timeline, net, trace, machines, clients } = this;
     const operator = this.#operator;
     const mayLose = (machine: SimMachine) => this.#mayLose(machine);
     const allLinks = () => this.#allLinks();
-    const world = { timeline, net, trace, machines, operator, mayLose, allLinks };
+    const isCareless = this.plan.isCareless && !this.plan.isFormationDisturbed;
+    const mayDamage = (machine: SimMachine) => isCareless || this.#mayLose(machine);
+    const world = { timeline, net, trace, machines, clients, operator, mayLose, mayDamage, allLinks };
     const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
@@ -211,7 +219,8 @@ export class Simulation implements Observer {
     this.#until("the operator has gone", calmMsMax, () => this.#operator.isIdle);
     this.#survivors = this.#core();
     if (this.#survivors === undefined) this.#hopeless++;
-    const core = this.#survivors ?? [];
+    // With too much lost for good, all who can try: nothing is asked of them but that they say nothing wrong.
+    const core = this.#survivors ?? this.machines.filter(({ isSpare, isRemoved }) => !isSpare && !isRemoved);
     const voters = this.#raft.members?.incoming ?? [];
     const [leading] = core.filter((machine) => voters.includes(this.#idOf(machine)!));
     for (const machine of core) {

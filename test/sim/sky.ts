@@ -31,6 +31,7 @@ export interface NetCounts {
   silenced: number;
   retransmitted: number;
   unansweredDials: number;
+  hangingLookups: number;
 }
 
 /** What all connections of a network share. One stream of chance per kind of fault, so that one does not reshuffle the rest. */
@@ -47,6 +48,7 @@ export class Sky {
     silenced: 0,
     retransmitted: 0,
     unansweredDials: 0,
+    hangingLookups: 0,
   };
   readonly loss: Prng;
   readonly duplicate: Prng;
