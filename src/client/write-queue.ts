@@ -2,6 +2,7 @@ import type { Clock, Timer } from "../env/clock.ts";
 import { type CommandType, encodeCommand } from "../kv/command.ts";
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
 import type { ByteWriter } from "../lib/codec.ts";
+import { type Linked, LinkedList } from "../lib/linked-list.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { method } from "../rpc/method.ts";
 import { encodeRequestHead } from "../rpc/request.ts";
@@ -9,7 +10,6 @@ import { type Failure, type Reply, replyOf } from "./call-reply.ts";
 import { KVError } from "./kv-error.ts";
 import type { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, deadlineGraceMs, inFlightMax, sessionIdleMsMax } from "./limits.ts";
-import { type Linked, LinkedList } from "./linked-list.ts";
 
 interface Write extends Linked<Write> {
   readonly type: CommandType;

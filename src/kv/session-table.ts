@@ -10,6 +10,7 @@
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
+import { type Linked, LinkedList } from "../lib/linked-list.ts";
 import type { SessionStamp } from "./command.ts";
 import { sessionLifeMs, sessionResultsMax, sessionsMax } from "./limits.ts";
 import { decodeResult, encodeResult, type Result } from "./result.ts";
@@ -26,7 +27,30 @@ interface Session {
   /** Results of the commands first .. last; those before are acknowledged. */
   first: number;
   results: Result[];
+  /** Whether the store has a record of it. */
+  isStored: boolean;
+  hasEnded: boolean;
+  /** Its places in the two lists of the table. */
+  readonly byActivity: Place;
+  readonly byChange: Place;
 }
+
+/** A session's place in a list. */
+interface Place extends Linked<Place> {
+  readonly session: Session;
+}
+
+/** A session that changed: its encoded record, or undefined when it has ended. */
+export interface SessionChange {
+  readonly name: string;
+  readonly record: Bytes | undefined;
+}
+
+/**
+ * Expired sessions that are removed when one opens. Two would be enough to let the table shrink; all of them at once would
+ * be a stall when ten quiet minutes end.
+ */
+const expiredPerOpening = 8;
 
 /** What a session says of a command, before it is applied. */
 export type Admission =
@@ -39,10 +63,14 @@ const ended: Admission = { kind: "refuse", status: "ErrSessionEnded" };
 const outOfOrder: Admission = { kind: "refuse", status: "ErrOutOfOrder" };
 
 export class SessionTable {
-  /** In the order in which they were last active, the quietest first. */
   readonly #sessions = new Map<string, Session>();
-  /** Names of sessions that changed or ended since `takeChanges`. */
-  readonly #changed = new Set<string>();
+  /** In the order in which they were last active, the quietest first. */
+  readonly #byActivity = new LinkedList<Place>();
+  /**
+   * Sessions that differ from their stored records. A session that ends before it was ever stored leaves the list. One that
+   * was stored stays until its record is deleted, and stands before a later session of the same name.
+   */
+  readonly #byChange = new LinkedList<Place>();
   /** No session born at or before this time may open: an evicted one might be among them. */
   #bornFloorMs: number;
   readonly #sessionsMax: number;
@@ -81,7 +109,7 @@ export class SessionTable {
   record(stamp: SessionStamp, index: number, clockMs: number, result: Result): void {
     let session = this.#sessions.get(stamp.name);
     if (session !== undefined && isExpired(session, clockMs)) {
-      this.#sessions.delete(stamp.name);
+      this.#end(session);
       session = undefined;
     }
     session ??= this.#open(stamp, clockMs);
@@ -95,26 +123,37 @@ export class SessionTable {
     }
     session.activeMs = Math.max(clockMs, session.bornMs);
     session.activeIndex = index;
-    this.#sessions.delete(stamp.name);
-    this.#sessions.set(stamp.name, session);
-    this.#changed.add(stamp.name);
+    this.#byActivity.remove(session.byActivity);
+    this.#byActivity.add(session.byActivity);
+    if (!session.byChange.isListed) this.#byChange.add(session.byChange);
   }
 
-  /** What changed since the last call: the encoded session, or undefined for one that ended. */
-  takeChanges(): { name: string; record: Bytes | undefined }[] {
-    const changes = [...this.#changed].map((name) => {
-      const session = this.#sessions.get(name);
-      return { name, record: session === undefined ? undefined : encodeSession(session) };
-    });
-    this.#changed.clear();
+  /** The sessions that changed since they were taken last, the first `countMax` of them. */
+  takeChanges(countMax = Number.POSITIVE_INFINITY): SessionChange[] {
+    const changes: SessionChange[] = [];
+    for (const place of this.#byChange) {
+      if (changes.length >= countMax) break;
+      const { session } = place;
+      changes.push({ name: session.name, record: session.hasEnded ? undefined : encodeSession(session) });
+      session.isStored = !session.hasEnded;
+      this.#byChange.remove(place);
+    }
     return changes;
+  }
+
+  /** Whether `takeChanges` has something to give. */
+  get hasChanges(): boolean {
+    return this.#byChange.first !== undefined;
   }
 
   /** Puts back sessions that were stored, in any order. */
   restore(records: Iterable<{ name: string; record: Bytes }>): void {
     const sessions = [...records].map(({ name, record }) => decodeSession(name, record));
     sessions.sort((a, b) => a.activeIndex - b.activeIndex);
-    for (const session of sessions) this.#sessions.set(session.name, session);
+    for (const session of sessions) {
+      this.#sessions.set(session.name, session);
+      this.#byActivity.add(session.byActivity);
+    }
   }
 
   #mayOpen(stamp: SessionStamp, clockMs: number): boolean {
@@ -123,16 +162,44 @@ export class SessionTable {
 
   #open(stamp: SessionStamp, clockMs: number): Session {
     assert(stamp.sequence === 1, "a session opens with its first command");
-    for (const session of this.#sessions.values()) {
-      const isFull = this.#sessions.size >= this.#sessionsMax;
-      if (!isFull && !isExpired(session, clockMs)) break;
-      if (!isExpired(session, clockMs)) this.#bornFloorMs = Math.max(this.#bornFloorMs, session.bornMs);
-      this.#sessions.delete(session.name);
-      this.#changed.add(session.name);
+    for (let removed = 0; removed < expiredPerOpening; removed++) {
+      const quietest = this.#byActivity.first?.session;
+      if (quietest === undefined || !isExpired(quietest, clockMs)) break;
+      this.#end(quietest);
     }
+    if (this.#sessions.size >= this.#sessionsMax) this.#evict(this.#byActivity.first!.session);
     const { name, bornMs } = stamp;
-    return { name, bornMs, activeMs: clockMs, activeIndex: 0, last: 0, first: 1, results: [] };
+    const numbers = { bornMs, activeMs: clockMs, activeIndex: 0, last: 0, first: 1 };
+    const session = newSession({ name, ...numbers, results: [], isStored: false });
+    this.#sessions.set(name, session);
+    return session;
   }
+
+  /** Ends a session that may still be young: none that is as old may open any more. */
+  #evict(session: Session): void {
+    this.#bornFloorMs = Math.max(this.#bornFloorMs, session.bornMs);
+    this.#end(session);
+  }
+
+  #end(session: Session): void {
+    session.hasEnded = true;
+    this.#sessions.delete(session.name);
+    this.#byActivity.remove(session.byActivity);
+    if (!session.isStored) this.#byChange.remove(session.byChange);
+    else if (!session.byChange.isListed) this.#byChange.add(session.byChange);
+  }
+}
+
+type Stored = Omit<Session, "hasEnded" | "byActivity" | "byChange">;
+
+function newSession(stored: Stored): Session {
+  const session = { ...stored, hasEnded: false } as Session;
+  const places = { byActivity: newPlace(session), byChange: newPlace(session) };
+  return Object.assign(session, places);
+}
+
+function newPlace(session: Session): Place {
+  return { session, previous: undefined, next: undefined, isListed: false };
 }
 
 /** The life is over when log time has passed it: then a command that would open it again is refused as too old. */
@@ -166,5 +233,6 @@ function decodeSession(name: string, record: Bytes): Session {
   const results: Result[] = [];
   for (let sequence = first; sequence <= last; sequence++) results.push(decodeResult(reader));
   reader.end();
-  return { name, bornMs, activeMs, activeIndex, last, first, results };
+  const numbers = { bornMs, activeMs, activeIndex, last, first };
+  return newSession({ name, ...numbers, results, isStored: true });
 }

@@ -129,12 +129,16 @@ export class StateMachine {
     return this.#sessions.admit(stamp, this.#clockMs);
   }
 
-  /** Writes what lives in memory to the store, so that the next flush holds the whole state. */
-  save(): void {
-    for (const { name, record } of this.#sessions.takeChanges()) {
+  /**
+   * Writes what lives in memory to the store, at most so many sessions. Returns whether the store holds the whole state now;
+   * else it is called again, and entries may be applied in between.
+   */
+  save(sessionsMax = Number.POSITIVE_INFINITY): boolean {
+    for (const { name, record } of this.#sessions.takeChanges(sessionsMax)) {
       if (record === undefined) this.#store.delete(sessionKey(name), this.#revision);
       else this.#store.put(sessionKey(name), record, this.#revision);
     }
+    if (this.#sessions.hasChanges) return false;
     const meta = {
       revision: this.#revision,
       clockMs: this.#clockMs,
@@ -142,6 +146,7 @@ export class StateMachine {
       hash: this.#hash,
     };
     this.#store.put(metaKey, encodeMeta(meta), this.#revision);
+    return true;
   }
 
   #advance(index: number): void {

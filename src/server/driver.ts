@@ -67,6 +67,10 @@ export interface DriverOptions {
 const applySliceBytesMax = 128 * 1024;
 /** Milliseconds that applying may take out of one turn: heartbeats and other clients come in between. */
 const applyTurnMs = 4;
+/** Sessions that are written to the store before the clock is looked at again, when it is to be sealed. */
+const saveSliceSessions = 512;
+/** And bytes of entries that are applied in between, so that the sessions become fewer. */
+const savingSliceBytesMax = 16 * 1024;
 /** What may be applied in a tick when the store begins to ask for slower writes; nothing is when it asks for none. */
 const pressedTickBytesMax = 512 * 1024;
 /** The store may tidy up when there were few entries in so many ticks. */
@@ -102,6 +106,8 @@ export class Driver {
   #isRestoring = false;
   /** The last entry whose effects are in a run, or in the memtable that was sealed to become one. */
   #sealedIndex: number;
+  /** Somebody waits for the store to take up what is applied. */
+  #isSealAsked = false;
   /** Bytes of the entries that were applied since. */
   #unsealedBytes = 0;
   /** Bytes that were applied in this tick while the store asked for slower writes. */
@@ -161,7 +167,9 @@ export class Driver {
 
   /** Makes the store take up what is applied up to entry `index`, beside the event loop, as soon as it can. */
   sealUpTo(index: Index): void {
-    if (!this.#isRestoring && this.#sealedIndex < index && this.#options.store.canSeal) this.#sealStore();
+    if (this.#isRestoring || this.#sealedIndex >= index) return;
+    this.#isSealAsked = true;
+    this.schedule();
   }
 
   /**
@@ -190,6 +198,7 @@ export class Driver {
       this.#appliedIndex = index;
       this.#appliedTerm = term;
       this.#sealedIndex = index;
+      this.#isSealAsked = false;
       this.#unsealedBytes = 0;
       this.#raft.restore({ index, term }, configuration);
     });
@@ -276,17 +285,22 @@ export class Driver {
     this.#restIndex = this.#appliedIndex;
   }
 
-  /** MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state in. */
-  #sealStore(): void {
-    this.#options.machine.save();
+  /**
+   * MANIFEST will say that the store goes up to what is applied now: so the machine puts the rest of its state in. Of many
+   * sessions it puts in so many at a time, and the store is sealed only after the last of them. Returns whether it was.
+   */
+  #sealStore(sessionsMax = Number.POSITIVE_INFINITY): boolean {
+    if (!this.#options.machine.save(sessionsMax)) return false;
     this.#options.store.seal(this.applied);
     this.#sealedIndex = this.#appliedIndex;
+    this.#isSealAsked = false;
     this.#unsealedBytes = 0;
+    return true;
   }
 
   get #isSealDue(): boolean {
     const { store, unsealedBytesMax } = this.#options;
-    return (store.isFull || this.#unsealedBytes >= unsealedBytesMax) && store.canSeal;
+    return (store.isFull || this.#unsealedBytes >= unsealedBytesMax || this.#isSealAsked) && store.canSeal;
   }
 
   #noticeRole(): void {
@@ -333,14 +347,16 @@ export class Driver {
     const { clock } = this.#options;
     if (this.#isRestoring) return true;
     let untilMs = 0;
+    let appliedCount = 0;
     for (;;) {
-      // Before it is asked how much may be applied: what is not sealed can be why that is nothing.
-      if (this.#isSealDue) this.#sealStore();
-      const bytesMax = this.#applyBytesMax();
+      // An entry changes one session. So the sessions that are left to save become fewer with each round.
+      const isSaving = this.#isSealDue && !this.#sealStore(saveSliceSessions + 2 * appliedCount);
+      // After that: what is not sealed can be why nothing may be applied.
+      const bytesMax = Math.min(this.#applyBytesMax(), isSaving ? savingSliceBytesMax : applySliceBytesMax);
       const entries = bytesMax === 0 ? [] : this.#raft.takeCommitted(bytesMax);
-      if (entries.length === 0) return true;
+      if (entries.length === 0) return !isSaving;
       for (const entry of entries) this.#apply(entry);
-      if (this.#isSealDue) this.#sealStore();
+      appliedCount = entries.length;
       if (untilMs === 0) untilMs = clock.monotonicMs() + applyTurnMs;
       else if (clock.monotonicMs() >= untilMs) return false;
     }
@@ -349,9 +365,8 @@ export class Driver {
   /** Writes that come faster than the store's worker can take them wait, the longer the more memory waits for it. */
   #applyBytesMax(): number {
     const { pressure } = this.#options.store;
-    if (pressure === 0) return applySliceBytesMax;
-    const left = (1 - pressure) * pressedTickBytesMax - this.#pressedBytes;
-    return Math.max(0, Math.min(left, applySliceBytesMax));
+    if (pressure === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(0, (1 - pressure) * pressedTickBytesMax - this.#pressedBytes);
   }
 
   #apply(entry: Entry): void {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { SessionStamp } from "../../src/kv/command.ts";
-import { sessionLifeMs, sessionResultsMax } from "../../src/kv/limits.ts";
+import { sessionLifeMs, sessionResultsMax, sessionsMax } from "../../src/kv/limits.ts";
 import type { Result } from "../../src/kv/result.ts";
 import { SessionTable } from "../../src/kv/session-table.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
@@ -149,6 +149,64 @@ test("a stored session with any part missing, or more than there can be, is refu
     );
   const longer = new Uint8Array([...record, 0]);
   expect(() => new SessionTable().restore([{ name: "s", record: longer }])).toThrow(DecodeError);
+});
+
+test("a session that ends before it was stored leaves nothing to store", () => {
+  const table = new SessionTable(0, 2);
+  for (let at = 1; at <= 1_000; at++) apply(table, stamp(`s${at}`, 1, 0, t0 + at), at);
+  expect(table.takeChanges().map(({ name }) => name)).toEqual(["s999", "s1000"]);
+  expect(table.hasChanges).toBe(false);
+});
+
+test("a stored session that ended is deleted before a new one of its name is stored", () => {
+  const table = new SessionTable(0, 1);
+  apply(table, stamp("a", 1, 0, t0), 1);
+  table.takeChanges();
+  const later = t0 + sessionLifeMs + 1;
+  apply(table, stamp("a", 1, 0, later), 2, later);
+  expect(table.takeChanges(1)).toEqual([{ name: "a", record: undefined }]);
+  expect(table.takeChanges(1)[0]!.record).toBeDefined();
+  // The second one ends unstored: only the first one's record is there to be deleted.
+  apply(table, stamp("a", 2, 0, later), 3, later);
+  apply(table, stamp("b", 1, 0, later + 1), 4, later);
+  apply(table, stamp("c", 1, 0, later + 2), 5, later);
+  expect(table.takeChanges()).toMatchObject([{ name: "a", record: undefined }, { name: "c" }]);
+});
+
+test("changes are taken in slices, and one that changes again in between is taken again", () => {
+  const table = new SessionTable();
+  for (let at = 1; at <= 5; at++) apply(table, stamp(`s${at}`, 1, 0, t0 + at), at);
+  const namesOf = (count: number) => table.takeChanges(count).map(({ name }) => name);
+  expect(namesOf(2)).toEqual(["s1", "s2"]);
+  apply(table, stamp("s1", 2, 0, t0 + 1), 6);
+  expect(namesOf(2)).toEqual(["s3", "s4"]);
+  expect(namesOf(2)).toEqual(["s5", "s1"]);
+  expect(table.hasChanges).toBe(false);
+});
+
+test("opening a session takes as long with many sessions as with few, also when all others have just expired", () => {
+  const [few, many] = [new SessionTable(0, 64), new SessionTable()];
+  let index = 0;
+  const open = (table: SessionTable, clockMs: number) => {
+    const one = stamp(`s${++index}`, 1, 0, clockMs + index);
+    table.record(one, index, clockMs, ok(index));
+  };
+  while (many.size < sessionsMax) open(many, t0);
+  while (few.size < 64) open(few, t0);
+  /** The best of some rounds: a busy machine makes some slower, and none faster. */
+  const bestMs = (table: SessionTable, clockMs: number) => {
+    let best = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 8; round++) {
+      const startMs = performance.now();
+      for (let count = 0; count < 2_000; count++) open(table, clockMs);
+      best = Math.min(best, performance.now() - startMs);
+    }
+    return best;
+  };
+  expect(bestMs(many, t0) / bestMs(few, t0)).toBeLessThan(8);
+  const before = many.size;
+  open(many, t0 + 2 * sessionLifeMs);
+  expect(many.size).toBeGreaterThan(before - 10);
 });
 
 /** The table that a restart makes of this one. */

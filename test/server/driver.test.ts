@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Prng } from "../../src/env/prng.ts";
-import { encodeCommand } from "../../src/kv/command.ts";
+import { encodeCommand, type SessionStamp } from "../../src/kv/command.ts";
 import type { Result } from "../../src/kv/result.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
@@ -37,6 +37,9 @@ class Bench {
   readonly disk: CrashDisk;
   readonly store: LevelDB;
   readonly raft: Raft;
+  readonly machine: StateMachine;
+  /** Called when the driver has done all that a turn asks for. */
+  turnEnded = (): void => {};
   readonly driver: Driver;
   /** What the owner was told, in order. */
   readonly events: string[] = [];
@@ -61,6 +64,7 @@ class Bench {
       },
     });
     const machine = new StateMachine(this.store, this.store.applied.index);
+    this.machine = machine;
     const unchanged = { incoming: ids.slice(0, count), outgoing: [], learners: [] };
     this.raft = new Raft({
       id: own,
@@ -101,7 +105,10 @@ class Bench {
         snapshotOffered: () => {},
         turnBegins: () => {},
         messagesSent: () => {},
-        turnEnds: () => this.events.push("turn"),
+        turnEnds: () => {
+          this.events.push("turn");
+          this.turnEnded();
+        },
         failed: (error) => {
           this.failure = error;
         },
@@ -170,12 +177,12 @@ class Bench {
   }
 }
 
-function put(key: string, bytes = 0): Bytes {
+function put(key: string, bytes = 0, session?: SessionStamp): Bytes {
   const writer = new ByteWriter();
   encodeCommand(writer, {
     type: "put",
     timeMs: 1,
-    session: undefined,
+    session,
     principal: emptyBytes,
     key: toUtf8(key),
     value: new Uint8Array(bytes),
@@ -382,6 +389,46 @@ test("a full memory is sealed and flushed by the worker while entries are applie
   // What the runs hold is not applied again.
   expect(applied[0]).toBe(`applied ${index + 1} OK`);
   expect(applied.at(-1)).toBe("applied 22 OK");
+});
+
+test("many sessions are saved over many turns while entries are applied, and a restart finds the state as of the seal", () => {
+  const disk = new CrashDisk();
+  const bench = new Bench(1, disk, 4 << 20);
+  bench.run(700);
+  const store: { put(key: Bytes, value: Bytes, sequence: number): void } = bench.store;
+  const storePut = store.put;
+  let saved = 0;
+  store.put = (key, value, sequence) => {
+    if (key[0] === 0x73) saved++;
+    storePut.call(bench.store, key, value, sequence);
+  };
+  const perTurn: number[] = [];
+  bench.turnEnded = () => perTurn.push(saved - perTurn.reduce((sum, count) => sum + count, 0));
+  const open = (at: number) =>
+    bench.driver.start(put(`k${at % 10}`, 0, { name: `s${at}`, sequence: 1, acknowledged: 0, bornMs: at }));
+  let at = 0;
+  while (at < 10_000) {
+    for (let count = 0; count < 500; count++) open(++at);
+    bench.run(5);
+  }
+  expect(saved).toBe(0);
+  bench.clock.costMs = 4;
+  // More entries are committed in the moment in which the saving begins.
+  for (let count = 0; count < 2_000; count++) open(++at);
+  bench.clock.run(1);
+  bench.driver.sealUpTo(bench.driver.applied.index);
+  bench.disk.run();
+  bench.run(20);
+  expect(bench.store.applied.index).toBeGreaterThan(10_001);
+  const turns = perTurn.filter((count) => count > 0);
+  expect(saved).toBe(bench.store.applied.index - 1);
+  expect(turns.length).toBeGreaterThan(4);
+  expect(Math.max(...turns)).toBeLessThan(2_500);
+  const again = new Bench(1, disk.crash("lost", new Prng(1)), 4 << 20);
+  expect(again.machine.sessionCount).toBe(again.store.applied.index - 1);
+  again.run(1_000);
+  expect(again.driver.applied.index).toBe(bench.driver.applied.index + 1);
+  expect(again.machine.sessionCount).toBe(bench.machine.sessionCount);
 });
 
 test("entries are applied ever slower while the store's worker does not come along, then not at all, and nothing is lost", () => {
