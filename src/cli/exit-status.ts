@@ -7,7 +7,7 @@ import { KvraftError } from "../lib/error.ts";
  * | --- | --- |
  * | 0 | done; a server stopped as it was told |
  * | 1 | a negative answer (the key is missing, no node leads, damage was found); or a server stopped by a fault, or a bug |
- * | 2 | usage, configuration, a file, a data folder that cannot be used, a port in use |
+ * | 2 | usage, configuration, a file, a data folder that cannot be used, a port in use; a refused change of members |
  * | 3 | no node accepted the request (unreachable, no leader): certainly nothing happened |
  * | 4 | the server refused it |
  * | 5 | it was proposed and not resolved in time: it may have happened or may yet |
@@ -37,6 +37,7 @@ const statusByOutcome: Readonly<Record<FailedOutcome, number>> = {
 /** The exit status of a command that ended with this error. */
 export function exitStatusOf(error: unknown): number {
   const outcome = failedOutcomeOf(error);
+  if (outcome === "refused" && isAboutMembers(error)) return exitStatus.usage;
   if (outcome !== undefined) return statusByOutcome[outcome];
   return error instanceof KvraftError ? exitStatus.usage : exitStatus.fault;
 }
@@ -46,6 +47,13 @@ export function failedOutcomeOf(error: unknown): FailedOutcome | undefined {
   if (!(error instanceof Error) || !("outcome" in error)) return undefined;
   const { outcome } = error;
   return typeof outcome === "string" && outcome in statusByOutcome ? (outcome as FailedOutcome) : undefined;
+}
+
+/** What was asked for does not fit the members as they are: the mistake is in the command line. */
+function isAboutMembers(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && ["ErrMembers", "ErrBehind"].includes(String(error.code))
+  );
 }
 
 /** An error as it is told to people. Only a bug comes with its stack. */

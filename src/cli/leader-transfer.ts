@@ -2,7 +2,7 @@ import type { MemberList, MemberStatus } from "../client/member-list.ts";
 import type { Client } from "./client.ts";
 import type { Command } from "./context.ts";
 import { exitStatus } from "./exit-status.ts";
-import { findMember, noMember, parseMemberName } from "./member-name.ts";
+import { findNode, noMember, parseMemberName } from "./member-name.ts";
 import { jsonLine } from "./output.ts";
 import { withClient } from "./with-client.ts";
 
@@ -15,8 +15,8 @@ export const leaderTransferCommand: Command = {
   flags: [],
   details: [
     "To the one that is named, or to whichever is the furthest. Prints who leads now. Nothing is lost and requests go on:",
-    "clients follow. Of one that leads already it is said: status 0. Status 2 when there is no such member, 4 when it",
-    "cannot take over (a learner, a voter that is behind, the only one), 1 when nobody leads afterwards.",
+    "clients follow. Of one that leads already it is said: status 0. Status 2 when there is no such member or it cannot",
+    "take over (a learner, a voter that is not heard of, the only one), 1 when nobody, or another one, leads afterwards.",
   ].join("\n"),
   examples: ["kvraft leader transfer", "kvraft leader transfer 127.0.0.1:5002"],
   run: (context, call) => {
@@ -24,9 +24,9 @@ export const leaderTransferCommand: Command = {
     const name = text === undefined ? undefined : parseMemberName(text, leaderTransferCommand);
     return withClient(context, call.settings, async (client) => {
       const list = await client.members();
-      const to = name === undefined ? undefined : findMember(list, name);
+      const to = name === undefined ? undefined : findNode(list, name);
       if (name !== undefined && to === undefined) throw noMember("hand over to", name, list);
-      if (to !== undefined && to.address === list.leader)
+      if (to !== undefined && to.nodeId === list.leaderId)
         context.stderr.write(`kvraft: ${to.address} leads already (${to.nodeId})\n`);
       else await client.transferLeadership(to?.nodeId);
       const leader = await leaderNow(client);
@@ -35,7 +35,9 @@ export const leaderTransferCommand: Command = {
           ? jsonLine({ leader: leader?.address ?? null, nodeId: leader?.nodeId ?? null })
           : `${leader?.address ?? "-"}\n`,
       );
-      return leader === undefined ? exitStatus.negative : exitStatus.done;
+      return leader === undefined || (to !== undefined && to.nodeId !== leader.nodeId)
+        ? exitStatus.negative
+        : exitStatus.done;
     });
   },
 };
@@ -43,5 +45,5 @@ export const leaderTransferCommand: Command = {
 /** Undefined when nobody leads who can be asked. */
 async function leaderNow(client: Client): Promise<MemberStatus | undefined> {
   const list: MemberList = await client.members();
-  return list.members.find(({ address }) => address === list.leader);
+  return list.members.find(({ nodeId }) => nodeId === list.leaderId);
 }

@@ -36,10 +36,12 @@ function listTable({ members }: MemberList): string {
 }
 
 /** The fields of the wire: what is not known is not there. */
-function listJson({ clusterId, leader, members }: MemberList): string {
+function listJson({ clusterId, leader, leaderId, members, removed }: MemberList): string {
   return jsonLine({
     clusterId,
     leader: leader === "" ? null : leader,
+    leaderId: leaderId === "" ? null : leaderId,
+    removed,
     members: members.map(({ isActive, ...member }) => ({ ...member, active: isActive })),
   });
 }

@@ -21,7 +21,7 @@ import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { messageOf } from "../lib/error.ts";
 import type { ClientEnd } from "../rpc/client-end.ts";
 import { noId } from "../rpc/hello.ts";
-import { type ChangeMembers, encodeChangeMembers } from "../rpc/member-requests.ts";
+import { type ChangeMembers, encodeChangeMembers, type NamedMember } from "../rpc/member-requests.ts";
 import { method } from "../rpc/method.ts";
 import { printable } from "../rpc/printable.ts";
 import { encodeRequestHead, withLife } from "../rpc/request.ts";
@@ -65,12 +65,17 @@ export interface KVRecord {
   readonly count: number;
 }
 
-/** A change of the members, all at once: by node id. */
+/** A node id; or one with the address where the member is believed to be: if it is elsewhere the change is refused. */
+export type MemberReference = string | { readonly nodeId: string; readonly address: string };
+
+/** A change of the members, all at once. */
 export interface MemberChange {
   /** Learners that become voters. */
-  readonly promote?: readonly string[];
+  readonly promote?: readonly MemberReference[];
   /** Members that leave. */
-  readonly remove?: readonly string[];
+  readonly remove?: readonly MemberReference[];
+  /** Voters that leave, and the learners that take their places. */
+  readonly replace?: readonly { readonly old: MemberReference; readonly new: MemberReference }[];
 }
 
 export interface SnapshotOptions {
@@ -189,11 +194,16 @@ export class KVClient {
   }
 
   /**
-   * Makes voters of learners and removes members, in one change, which is over when this resolves. A change that was done
-   * already changes nothing.
+   * Makes voters of learners, removes members and replaces voters by learners, in one change, which is over when this
+   * resolves. What was done already changes nothing; what can neither be done nor was is refused, and then nothing is done.
+   * A learner that has not caught up is refused with the code ErrBehind: try again later.
    */
-  async changeMembers({ promote = [], remove = [] }: MemberChange): Promise<void> {
-    const change: ChangeMembers = { promote, remove };
+  async changeMembers({ promote = [], remove = [], replace = [] }: MemberChange): Promise<void> {
+    const change: ChangeMembers = {
+      promote: promote.map(namedMember),
+      remove: remove.map(namedMember),
+      replace: replace.map((pair) => ({ old: namedMember(pair.old), new: namedMember(pair.new) })),
+    };
     await this.#calls.demand({
       name: "change the members",
       method: method.changeMembers,
@@ -205,7 +215,7 @@ export class KVClient {
   }
 
   /**
-   * Has the leader hand over to the voter `to`, a node id, or to whichever is the furthest. Resolves when that one leads.
+   * Has the leader hand over to the voter `to`, a node id, or to whichever is the furthest. Resolves when that one led.
    * When an answer was lost it is asked for again: without `to` the leadership may move twice.
    */
   async transferLeadership(to?: string): Promise<void> {
@@ -311,6 +321,16 @@ export class KVClient {
       };
     }
   }
+}
+
+function namedMember(reference: MemberReference): NamedMember {
+  const named = typeof reference === "string" ? { nodeId: reference, address: "" } : reference;
+  if (/^[0-9a-f]{16}$/i.test(named.nodeId)) return named;
+  throw new KVError(
+    "refused",
+    "ErrMembers",
+    `Cannot change the members: found ${JSON.stringify(named.nodeId)}, wanted a node id of 16 hexadecimal digits`,
+  );
 }
 
 function readValue(payload: ByteReader): Bytes {

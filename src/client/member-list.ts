@@ -5,7 +5,16 @@ export interface MemberList {
   readonly clusterId: string;
   /** `host:port` of the leader, or empty when the node knows none. */
   readonly leader: string;
+  /** Its node id, or empty: two members may have one address. */
+  readonly leaderId: string;
   readonly members: readonly MemberStatus[];
+  /** Nodes that were removed, the last ones, with the addresses that they had. */
+  readonly removed: readonly RemovedNode[];
+}
+
+export interface RemovedNode {
+  readonly nodeId: string;
+  readonly address: string;
 }
 
 /**
@@ -24,6 +33,10 @@ export interface MemberStatus {
   readonly match: number | undefined;
   /** Entries that the leader has and that are not known to be there. */
   readonly lag: number | undefined;
+  /** About how many bytes of the leader's log they take. */
+  readonly lagBytes?: number | undefined;
+  /** Of a learner: why it cannot become a voter yet; undefined when it can, or no leader has told. */
+  readonly behind?: string | undefined;
   /** The leader has heard of it lately. */
   readonly isActive: boolean | undefined;
 }
@@ -41,7 +54,9 @@ export function memberListOf(json: string): MemberList {
   return {
     clusterId: textOf(said.get("clusterId")) ?? "",
     leader: textOf(said.get("leader")) ?? "",
+    leaderId: textOf(said.get("leaderId")) ?? "",
     members: Array.isArray(members) ? members.flatMap((member: unknown) => memberOf(member) ?? []) : [],
+    removed: removedOf(said.get("removed")),
   };
 }
 
@@ -59,7 +74,20 @@ function memberOf(said: unknown): MemberStatus | undefined {
   const [match, lag] = [numberOf(fields.get("match")), numberOf(fields.get("lag"))];
   // The field is there only when it is true; the leader's others tell that it would be.
   const isKnown = typeof isActive === "boolean" || match !== undefined;
-  return { nodeId, address, role, match, lag, isActive: isKnown ? isActive === true : undefined };
+  const [lagBytes, behind] = [numberOf(fields.get("lagBytes")), textOf(fields.get("behind"))];
+  return {
+    ...{ nodeId, address, role, match, lag, lagBytes, behind },
+    isActive: isKnown ? isActive === true : undefined,
+  };
+}
+
+function removedOf(said: unknown): RemovedNode[] {
+  if (!Array.isArray(said)) return [];
+  return said.flatMap((each: unknown) => {
+    const fields = fieldsOf(each);
+    const [nodeId, address] = [textOf(fields.get("nodeId")), textOf(fields.get("address"))];
+    return nodeId === undefined || address === undefined ? [] : { nodeId, address };
+  });
 }
 
 function fieldsOf(said: unknown): Map<string, unknown> {

@@ -13,6 +13,7 @@
  * - `ErrTooLarge`       the key or the value is over a limit; nothing was appended
  * - `ErrMembers`        the members cannot be changed like this; nothing was
  * - `ErrSnapshot`       the snapshot that was to be read is not there any more
+ * - `ErrBehind`         a learner cannot become a voter yet: it has not caught up; nothing was changed
  */
 export const statuses = [
   "OK",
@@ -27,6 +28,7 @@ export const statuses = [
   "ErrTooLarge",
   "ErrMembers",
   "ErrSnapshot",
+  "ErrBehind",
 ] as const;
 
 export type Status = (typeof statuses)[number];

@@ -1,5 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import type { Entry, Index, Term } from "../raft/types.ts";
+import { segmentHeaderBytes } from "./segment.ts";
 import type { StoredSegment } from "./stored-segment.ts";
 import { TermTable } from "./term-table.ts";
 
@@ -38,6 +39,18 @@ export class LogMap {
   /** The indexes of the configurations in the log, ascending; changes with it. */
   get configurations(): readonly Index[] {
     return this.#configurations;
+  }
+
+  /** About how many bytes the entries after this one take: too many by as much as one mark is from the next. */
+  bytesAfter(index: Index): number {
+    let bytes = 0;
+    for (let at = this.#segments.length - 1; at >= 0; at--) {
+      const segment = this.#segments[at]!;
+      if (segment.to <= index + 1) break;
+      const isWhole = segment.from > index;
+      bytes += segment.contentBytes - (isWhole ? segmentHeaderBytes : segment.offsetBefore(index + 1));
+    }
+    return bytes;
   }
 
   /** The term at an index of [firstIndex - 1, lastIndex], undefined outside. */

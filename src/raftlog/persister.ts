@@ -123,6 +123,11 @@ export class Persister implements LogView {
     return bytes;
   }
 
+  /** About how many bytes of it the entries after this one take; what is not written yet counts nothing. */
+  bytesAfter(index: Index): number {
+    return this.#map.bytesAfter(index);
+  }
+
   /** The indexes of the configurations in [firstIndex, lastIndex], ascending; changes with the log. */
   get configurations(): readonly Index[] {
     return this.#map.configurations;

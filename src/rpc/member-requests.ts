@@ -1,30 +1,58 @@
 /**
  * Requests about the members of the cluster, and their answers. All but Members are the leader's.
  *
- *     Members           = head                                  answer: JSON as bytes (see below)
- *     ChangeMembers     = head, promote ids, remove ids         answer: nothing, when the change is over
- *     TransferLeader    = head, node id (zeros: any voter)      answer: nothing, when another node leads
- *     Join              = head, node id, address bytes          answer: cluster id
- *     ids               = count varint, node id*
+ *     Members           = head                                       answer: JSON as bytes (see below)
+ *     ChangeMembers     = head, promote, remove, replace             answer: nothing, when the change is over
+ *     TransferLeader    = head, node id (zeros: any voter)           answer: nothing, when that node leads
+ *     Join              = head, node id, address bytes               answer: cluster id
+ *     promote, remove   = count varint, member*
+ *     replace           = count varint, (old member, new member)*
+ *     member            = node id, address bytes
  *
- * ChangeMembers makes voters of learners and removes members, all in one change by joint consensus; it is refused while
- * another one is under way (ErrBusy) and when it cannot be made (ErrMembers: an unknown node, a learner that is too far
- * behind, nobody left). Sent again after it was done it changes nothing and is answered OK. Join makes a learner of an
- * empty node that asks for itself. The JSON of Members is
+ * ChangeMembers makes voters of learners, removes members and replaces voters by learners, all in one change by joint
+ * consensus. The leader compares what is asked for with the members as they are, and refuses the whole (ErrMembers) unless
+ * every part of it can be done or was done already: a node is promoted that is a learner or a voter; a node is removed that
+ * is a member or was removed; an old voter is replaced by a learner, or it was removed and the new one is a voter. An
+ * address that is not empty has to be the member's present one. ErrBehind: a learner has not caught up. ErrBusy: another
+ * change is under way. Sent again after it was done a change is answered OK and changes nothing.
  *
- *     {"clusterId": "…", "leader": "host:port" or "", "members": [{"nodeId": "…", "address": "host:port",
- *      "role": "voter" | "incoming" | "outgoing" | "learner", "match"?: n, "lag"?: n, "active"?: true}]}
+ * Example of the arguments of "replace node 1, which is at a:1, by node 2, wherever it is":
  *
- * where match (the last log index known to be there), lag (entries behind the leader's last one) and active (heard of in
- * the last election timeout) are told by the leader only.
+ *     00       00      01       00 00 00 00 00 00 00 01  03 61 3A 31  00 00 00 00 00 00 00 02  00
+ *     promote  remove  replace  old id                   "a:1"        new id                   ""
+ *
+ * Join makes a learner of an empty node that asks for itself, and changes the address of a member. The JSON of Members is
+ *
+ *     {"clusterId": "…", "leader": "host:port" or "", "leaderId"?: "…",
+ *      "members": [{"nodeId": "…", "address": "host:port", "role": "voter" | "incoming" | "outgoing" | "learner",
+ *                   "match"?: n, "lag"?: n, "lagBytes"?: n, "behind"?: "…", "active"?: true}],
+ *      "removed": [{"nodeId": "…", "address": "host:port"}]}
+ *
+ * where match (the last log index known to be there), lag and lagBytes (entries behind the leader's last one, and about how
+ * many bytes of its log), behind (of a learner: why it cannot become a voter yet) and active (heard of in the last election
+ * timeout) are told by the leader only. Of the removed nodes the last few are told, with the address they had.
  */
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 
+/** A node, and where whoever asks believes it to be; an empty address: wherever it is. */
+export interface NamedMember {
+  readonly nodeId: string;
+  /** `host:port`, or empty. */
+  readonly address: string;
+}
+
+export interface Replacement {
+  readonly old: NamedMember;
+  readonly new: NamedMember;
+}
+
 export interface ChangeMembers {
-  /** Node ids of learners that become voters. */
-  readonly promote: readonly string[];
-  /** Node ids of members that leave. */
-  readonly remove: readonly string[];
+  /** Learners that become voters. */
+  readonly promote: readonly NamedMember[];
+  /** Members that leave. */
+  readonly remove: readonly NamedMember[];
+  /** Voters that leave, each with the learner that takes its place. */
+  readonly replace: readonly Replacement[];
 }
 
 export interface Join {
@@ -34,12 +62,23 @@ export interface Join {
 }
 
 export function encodeChangeMembers(body: ByteWriter, change: ChangeMembers): void {
-  writeIds(body, change.promote);
-  writeIds(body, change.remove);
+  body.varint(change.promote.length);
+  for (const member of change.promote) writeMember(body, member);
+  body.varint(change.remove.length);
+  for (const member of change.remove) writeMember(body, member);
+  body.varint(change.replace.length);
+  for (const pair of change.replace) {
+    writeMember(body, pair.old);
+    writeMember(body, pair.new);
+  }
 }
 
 export function decodeChangeMembers(reader: ByteReader): ChangeMembers {
-  const change = { promote: readIds(reader), remove: readIds(reader) };
+  const change = {
+    promote: readList(reader, readMember),
+    remove: readList(reader, readMember),
+    replace: readList(reader, () => ({ old: readMember(reader), new: readMember(reader) })),
+  };
   reader.end();
   return change;
 }
@@ -55,19 +94,23 @@ export function decodeJoin(reader: ByteReader): Join {
   return join;
 }
 
-function writeIds(body: ByteWriter, ids: readonly string[]): void {
-  body.varint(ids.length);
-  for (const id of ids) body.id(id);
+function writeMember(body: ByteWriter, { nodeId, address }: NamedMember): void {
+  body.id(nodeId);
+  body.text(address);
 }
 
-function readIds(reader: ByteReader): string[] {
-  const ids: string[] = [];
+function readMember(reader: ByteReader): NamedMember {
+  return { nodeId: reader.id(), address: reader.text(addressBytesMax) };
+}
+
+function readList<T>(reader: ByteReader, read: (reader: ByteReader) => T): T[] {
+  const list: T[] = [];
   const count = reader.varint();
-  if (count > idsMax) throw new DecodeError(`the ids are more than ${idsMax}`);
-  while (ids.length < count) ids.push(reader.id());
-  return ids;
+  if (count > changedMax) throw new DecodeError(`the members to change are more than ${changedMax}`);
+  while (list.length < count) list.push(read(reader));
+  return list;
 }
 
 const addressBytesMax = 512;
-/** Node ids in one list of a change: far more than a cluster has members. */
-const idsMax = 1024;
+/** Members in one list of a change: far more than a cluster has. */
+const changedMax = 1024;

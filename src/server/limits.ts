@@ -13,6 +13,8 @@ export const bornAheadMsMax = 60_000;
 export const expireEveryMs = 50;
 /** A learner that is no further behind than so many entries may become a voter: it has the rest in a moment. */
 export const learnerLagEntriesMax = 5_000;
+/** Nor by more bytes of the log than so many: twice what is under way to a follower that keeps up. */
+export const learnerLagBytesMax = 2 * windowBytesMax;
 /** Each member is dialled and told everything: more come from a mistake, as a server that joins at each start. */
 export const membersMax = 64;
 /**

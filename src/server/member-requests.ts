@@ -1,4 +1,5 @@
 import type { Clock } from "../env/clock.ts";
+import type { Status } from "../kv/status.ts";
 import { parseAddress } from "../lib/address.ts";
 import { type ByteReader, DecodeError } from "../lib/codec.ts";
 import type { Raft } from "../raft/raft.ts";
@@ -7,10 +8,12 @@ import type { NodeId } from "../raft/types.ts";
 import { noId } from "../rpc/hello.ts";
 import { type ChangeMembers, decodeChangeMembers, decodeJoin } from "../rpc/member-requests.ts";
 import { method } from "../rpc/method.ts";
+import { type SentState, whyBehind } from "./caught-up.ts";
 import type { Driver } from "./driver.ts";
-import { learnerLagEntriesMax, membersMax, memberWaitersMax } from "./limits.ts";
-import { encodeMembers, type Member, type Members } from "./members.ts";
-import { afterJoint, isJoint, withAddress, withLearner, withVoters } from "./membership.ts";
+import { membersMax, memberWaitersMax } from "./limits.ts";
+import { planChange } from "./member-change.ts";
+import { encodeMembers, type Members, wasRemoved } from "./members.ts";
+import { afterJoint, isJoint, type VoterChange, withAddress, withLearner, withVoters } from "./membership.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
 
 /** Somebody who waits until the cluster is as it was asked to be. */
@@ -35,6 +38,23 @@ export interface MemberRequestsOptions {
   /** In force. */
   readonly members: () => Members;
   readonly leaderAddress: () => string;
+  /** About how many bytes of this node's log the entries after this one take. */
+  readonly logBytesAfter: (index: number) => number;
+  /** What was sent of the state that this member fetches from here. */
+  readonly stateSentTo: (nodeId: NodeId) => SentState | undefined;
+}
+
+/** A member, and what only the leader knows of it. */
+export interface MemberProgress {
+  readonly nodeId: NodeId;
+  readonly address: string;
+  readonly role: string;
+  readonly match?: number;
+  readonly lag?: number;
+  readonly lagBytes?: number;
+  /** Of a learner: why it cannot become a voter yet. */
+  readonly behind?: string;
+  readonly active?: boolean;
 }
 
 /**
@@ -122,28 +142,26 @@ export class MemberRequests {
   }
 
   /** Members, and what the leader knows of each. */
-  progress(): {
-    nodeId: string;
-    address: string;
-    role: string;
-    match?: number;
-    lag?: number;
-    active?: boolean;
-  }[] {
-    const { raft, members, nodeId } = this.#options;
+  progress(): MemberProgress[] {
+    const { raft, members, nodeId, logBytesAfter, stateSentTo } = this.#options;
     const { last, durable } = raft.getState();
     return members().list.map((member) => {
       if (!raft.isLeader) return member;
       const progress = raft.progress.get(member.nodeId);
       const match = member.nodeId === nodeId ? durable : (progress?.match ?? 0);
       const active = member.nodeId === nodeId || progress?.isHeard === true;
-      return { ...member, match, lag: last.index - match, active };
+      const [lag, lagBytes] = [last.index - match, logBytesAfter(match)];
+      const known = { ...member, match, lag, lagBytes, active };
+      if (member.role !== "learner") return known;
+      const behind = whyBehind({ progress, lag, lagBytes, sent: stateSentTo(member.nodeId) });
+      return behind === undefined ? known : { ...known, behind };
     });
   }
 
   #membersJson(): string {
-    const { clusterId, leaderAddress } = this.#options;
-    return JSON.stringify({ clusterId, leader: leaderAddress(), members: this.progress() });
+    const { clusterId, leaderAddress, members, raft } = this.#options;
+    const said = { clusterId, leader: leaderAddress(), leaderId: raft.leader };
+    return JSON.stringify({ ...said, members: this.progress(), removed: members().removed });
   }
 
   /**
@@ -163,32 +181,58 @@ export class MemberRequests {
 
   #change(replyTo: ReplyTo, change: ChangeMembers, deadlineMs: number): void {
     const { members, replies } = this.#options;
-    const isMade = () => isAsWanted(members(), change);
+    const plan = planChange(members(), change);
+    if (plan.kind !== "done") {
+      // What is not decided yet may still be lost: nothing final is said of it.
+      if (this.#isChanging) return this.#refuseAsChanging(replyTo);
+      if (plan.kind === "refused") return replies.refuse(replyTo, "ErrMembers", plan.text);
+      if (!this.#begin(replyTo, plan)) return;
+    }
     const settle = () => {
-      if (!isMade() || isJoint(members()) || !this.#options.raft.isSettled) return false;
+      if (this.#isChanging || planChange(members(), change).kind !== "done") return false;
       replies.answer(replyTo, "OK");
       return true;
     };
     const lost = () => replies.unknown(replyTo, "This node lost the leadership before the change was over");
-    if (!isMade()) {
-      const problem = this.#problemOf(change);
-      if (problem !== undefined) return replies.refuse(replyTo, "ErrMembers", problem);
-      if (!this.#propose(replyTo, withVoters(members(), change))) return;
-    }
     this.#wait({ replyTo, deadlineMs, settle, lost });
+  }
+
+  /** Whether a change of the members is not over yet. */
+  get #isChanging(): boolean {
+    return isJoint(this.#options.members()) || !this.#options.raft.isSettled;
+  }
+
+  #begin(replyTo: ReplyTo, change: VoterChange): boolean {
+    const { members, replies } = this.#options;
+    const wanted = withVoters(members(), change);
+    const after = afterJoint(wanted).incoming;
+    const progress = this.progress();
+    const behind = progress.find(
+      ({ nodeId, behind: why }) => why !== undefined && change.promote.includes(nodeId),
+    );
+    const active = progress.filter((member) => member.active && after.includes(member.nodeId)).length;
+    if (after.length === 0) replies.refuse(replyTo, "ErrMembers", "Nobody would be left to vote");
+    else if (behind !== undefined)
+      replies.refuse(
+        replyTo,
+        "ErrBehind",
+        `Cannot make a voter of ${behind.address} (${behind.nodeId}) yet: ${behind.behind}; wait until it has caught up`,
+      );
+    else if (active <= after.length / 2)
+      replies.refuse(
+        replyTo,
+        "ErrMembers",
+        `Only ${active} of the ${after.length} voters that there would be can be reached: nothing could be decided`,
+      );
+    else return this.#propose(replyTo, wanted);
+    return false;
   }
 
   #transfer(replyTo: ReplyTo, to: string, deadlineMs: number): void {
     const { raft, driver, replies, nodeId } = this.#options;
     if (to === nodeId) return replies.answer(replyTo, "OK");
     if (!driver.transferLeadership(to === noId ? undefined : (to as NodeId)))
-      return replies.refuse(
-        replyTo,
-        "ErrMembers",
-        to === noId
-          ? "There is no other voter to lead"
-          : `Node ${to} is no voter that can be reached; see "kvraft member list"`,
-      );
+      return replies.refuse(replyTo, "ErrMembers", this.#whyNoTransfer(to));
     const settle = () => {
       if (raft.isTransferring) return false;
       replies.refuse(
@@ -198,34 +242,36 @@ export class MemberRequests {
       );
       return true;
     };
-    this.#wait({ replyTo, deadlineMs, settle, lost: () => replies.answer(replyTo, "OK") });
+    // Another one than the named one may lead now: who asked asks that one.
+    const lost = () =>
+      to === noId
+        ? replies.answer(replyTo, "OK")
+        : replies.unknown(
+            replyTo,
+            "This node does not lead any more, and does not know whether that one does",
+          );
+    this.#wait({ replyTo, deadlineMs, settle, lost });
+  }
+
+  #whyNoTransfer(to: string): string {
+    const { members } = this.#options;
+    if (to === noId) return "There is no other voter that can be reached to lead";
+    const member = members().list.find(({ nodeId }) => nodeId === to);
+    const cannot = `Cannot hand over to ${member === undefined ? to : `${member.address} (${to})`}`;
+    if (member === undefined)
+      return `${cannot}: it ${wasRemoved(members(), to) ? "was removed from the cluster" : "is no member"}`;
+    if (member.role === "learner")
+      return `${cannot}: it is a learner, and only a voter can lead; make it one with "kvraft member add"`;
+    if (member.role === "outgoing") return `${cannot}: it is being removed`;
+    return `${cannot}: the leader has not heard of it lately`;
   }
 
   #join(replyTo: ReplyTo, nodeId: NodeId, address: string, deadlineMs: number): void {
     const { members, replies, clusterId, raft } = this.#options;
-    const { list, removed } = members();
     const found = () => members().list.find((member) => member.nodeId === nodeId);
     const isThere = () => found()?.address === address;
-    const owner = list.find((member) => member.address === address && member.nodeId !== nodeId);
-    if (removed.includes(nodeId))
-      return replies.refuse(
-        replyTo,
-        "ErrMembers",
-        `Node ${nodeId} was removed from the cluster; start with an empty folder`,
-      );
-    if (owner !== undefined)
-      return replies.refuse(
-        replyTo,
-        "ErrMembers",
-        `${address} is the address of the member ${owner.nodeId}; if that one is gone, run "kvraft member remove ` +
-          `${owner.nodeId}" first`,
-      );
-    if (found() === undefined && list.length >= membersMax)
-      return replies.refuse(
-        replyTo,
-        "ErrMembers",
-        `The cluster has ${list.length} members already; remove those that are gone with "kvraft member remove"`,
-      );
+    const refusal = this.#whyNotLetIn(nodeId, address);
+    if (refusal !== undefined) return replies.refuse(replyTo, refusal.status, refusal.text);
     const wanted =
       found() === undefined
         ? withLearner(members(), nodeId, address)
@@ -240,36 +286,50 @@ export class MemberRequests {
     this.#wait({ replyTo, deadlineMs, settle, lost });
   }
 
-  /** What speaks against a change, before anything is begun. */
-  #problemOf({ promote, remove }: ChangeMembers): string | undefined {
-    const progress = this.progress();
-    for (const id of promote) {
-      const member = progress.find(({ nodeId }) => nodeId === id);
-      if (member === undefined)
-        return `Node ${id} is no member; start it with "kvraft server cfg.yml --join HOST:PORT" first`;
-      if (remove.includes(id)) return `Node ${id} cannot be promoted and removed at once`;
-      if (member.role === "learner" && (member.lag ?? 0) > learnerLagEntriesMax)
-        return `Node ${id} is ${member.lag} entries behind; wait until it has caught up`;
+  /**
+   * A member may be anywhere, also where another one is or was: it is known by its id. A new server is not let in while the
+   * member at its address is heard: most likely two servers were told the same address, and nobody would find both.
+   */
+  #whyNotLetIn(nodeId: NodeId, address: string): { status: Status; text: string } | undefined {
+    const { members, raft } = this.#options;
+    if (wasRemoved(members(), nodeId)) {
+      const text = `Node ${nodeId} was removed from the cluster; start with an empty folder`;
+      return { status: raft.isSettled ? "ErrMembers" : "ErrBusy", text };
     }
-    const after = afterJoint(withVoters(this.#options.members(), { promote, remove }));
-    const voters = progress.filter(({ nodeId }) => after.incoming.includes(nodeId as NodeId));
-    const active = voters.filter((member) => member.active).length;
-    if (voters.length === 0) return "Nobody would be left to vote";
-    if (active <= voters.length / 2)
-      return `Only ${active} of the ${voters.length} voters that there would be can be reached: nothing could be decided`;
-    return undefined;
+    const progress = this.progress();
+    if (progress.some((member) => member.nodeId === nodeId)) return undefined;
+    if (progress.length >= membersMax) {
+      const text =
+        `The cluster has ${progress.length} members already; remove those that are gone with ` +
+        '"kvraft member remove"';
+      return { status: "ErrMembers", text };
+    }
+    const owner = progress.find((member) => member.address === address && member.active);
+    if (owner === undefined) return undefined;
+    const text =
+      `The member ${owner.nodeId} is at ${address} and was heard of lately; give this server another address, or wait ` +
+      "until that one is gone";
+    return { status: "ErrBusy", text };
   }
 
   #propose(replyTo: ReplyTo, wanted: Members): boolean {
-    const { members, replies, driver } = this.#options;
+    const { members, driver } = this.#options;
     // It is decided and about to be left, in this turn: nothing is wrong with what is asked for.
     if (isJoint(members())) {
-      replies.refuse(replyTo, "ErrBusy", "Cannot change the members: another change is under way");
+      this.#refuseAsChanging(replyTo);
       return false;
     }
     const result = driver.changeConfiguration(encodeMembers(wanted));
     if (!result.ok) this.#refuseChange(replyTo, result);
     return result.ok;
+  }
+
+  #refuseAsChanging(replyTo: ReplyTo): void {
+    this.#options.replies.refuse(
+      replyTo,
+      "ErrBusy",
+      "Cannot change the members: another change is under way",
+    );
   }
 
   #refuseChange(replyTo: ReplyTo, result: ChangeResult & { ok: false }): void {
@@ -305,13 +365,4 @@ export class MemberRequests {
     if (this.#waiting.length >= memberWaitersMax) this.#options.replies.refuseAsBusy(waiting.replyTo);
     else this.#waiting.push(waiting);
   }
-}
-
-/** Whether this change was begun or made: nobody that was to go decides beyond it, and everybody that was to come does. */
-function isAsWanted({ list }: Members, { promote, remove }: ChangeMembers): boolean {
-  const roleOf = (id: string): Member["role"] | undefined => list.find(({ nodeId }) => nodeId === id)?.role;
-  return (
-    promote.every((id) => roleOf(id) === "voter" || roleOf(id) === "incoming") &&
-    remove.every((id) => roleOf(id) === undefined || roleOf(id) === "outgoing")
-  );
 }

@@ -1,12 +1,14 @@
 /**
  * Who the members are, as every config entry of the log says it; the first one is each log's first entry.
  *
- *     members = version u8 (2), count varint, member*, removedCount varint, removed node id*
+ *     members = version u8 (3), count varint, member*, removedCount varint, removed*
  *     member  = node id, address text, role u8
+ *     removed = node id, address text
  *     role    = voter 0 | incoming 1 | outgoing 2 | learner 3
  *
  * The order is that in which they joined. Example, one voter:
- * 02 01 00 11 22 33 44 55 66 77 0E "127.0.0.1:5001" 00 00.
+ * 03 01 00 11 22 33 44 55 66 77 0E "127.0.0.1:5001" 00 00. Two members may have one
+ * address: a server that lost its folder is another node where the lost one was.
  */
 
 import { parseAddress } from "../lib/address.ts";
@@ -28,22 +30,28 @@ export interface Member {
   readonly role: MemberRole;
 }
 
+/** A node that is a member no more, with the address that it had last: people name it by that when they ask again. */
+export interface RemovedMember {
+  readonly nodeId: NodeId;
+  readonly address: string;
+}
+
 /** The members as Raft counts them, with what Raft does not need to know. */
 export interface Members extends Configuration {
   readonly list: readonly Member[];
   /** Who was removed, the last one at the end: the last few, so that they can be told. */
-  readonly removed: readonly NodeId[];
+  readonly removed: readonly RemovedMember[];
 }
 
 /** A removed node that was away for so many removals learns of its own from nobody: it is a stranger then. */
 const removedMax = 64;
 const addressBytesMax = 512;
 const roles: readonly MemberRole[] = ["voter", "incoming", "outgoing", "learner"];
-const version = 2;
+const version = 3;
 
 export const noMembers: Members = membersOf([], []);
 
-export function membersOf(list: readonly Member[], removed: readonly NodeId[]): Members {
+export function membersOf(list: readonly Member[], removed: readonly RemovedMember[]): Members {
   const idsOf = (...wanted: readonly MemberRole[]) =>
     list.filter(({ role }) => wanted.includes(role)).map(({ nodeId }) => nodeId);
   const isJoint = list.some(({ role }) => role === "incoming" || role === "outgoing");
@@ -79,7 +87,10 @@ export function writeMembers(writer: ByteWriter, { list, removed }: Members): vo
     writer.u8(roles.indexOf(member.role));
   }
   writer.varint(removed.length);
-  for (const id of removed) writer.id(id);
+  for (const { nodeId, address } of removed) {
+    writer.id(nodeId);
+    writer.bytes(toUtf8(address));
+  }
 }
 
 export function readMembers(reader: ByteReader): Members {
@@ -89,12 +100,24 @@ export function readMembers(reader: ByteReader): Members {
   for (let count = reader.varint(); count > 0; count--) {
     const [nodeId, address] = [reader.id() as NodeId, reader.text(addressBytesMax)];
     const role = roles[reader.u8()];
-    if (parseAddress(address) === undefined)
-      throw new DecodeError(`the member ${nodeId} has no address but ${JSON.stringify(address)}`);
+    checkAddress(nodeId, address);
     if (role === undefined) throw new DecodeError(`the member ${nodeId} has an unknown role`);
     list.push({ nodeId, address, role });
   }
-  const removed: NodeId[] = [];
-  for (let count = reader.varint(); count > 0; count--) removed.push(reader.id() as NodeId);
+  const removed: RemovedMember[] = [];
+  for (let count = reader.varint(); count > 0; count--) {
+    const [nodeId, address] = [reader.id() as NodeId, reader.text(addressBytesMax)];
+    checkAddress(nodeId, address);
+    removed.push({ nodeId, address });
+  }
   return membersOf(list, removed);
+}
+
+export function wasRemoved({ removed }: Members, nodeId: string): boolean {
+  return removed.some((gone) => gone.nodeId === nodeId);
+}
+
+function checkAddress(nodeId: NodeId, address: string): void {
+  if (parseAddress(address) === undefined)
+    throw new DecodeError(`the member ${nodeId} has no address but ${JSON.stringify(address)}`);
 }

@@ -1,7 +1,12 @@
 /** Changes of the membership, each from one configuration to the next (paper 6, thesis 4). They decide nothing. */
 import type { NodeId } from "../raft/types.ts";
-import type { ChangeMembers } from "../rpc/member-requests.ts";
-import { type Member, type Members, membersOf } from "./members.ts";
+import { type Member, type Members, membersOf, type RemovedMember } from "./members.ts";
+
+/** Learners that become voters, and members that leave. */
+export interface VoterChange {
+  readonly promote: readonly NodeId[];
+  readonly remove: readonly NodeId[];
+}
 
 export function isJoint(members: Members): boolean {
   return members.outgoing.length > 0;
@@ -18,7 +23,7 @@ export function withAddress(members: Members, nodeId: NodeId, address: string): 
 }
 
 /** Joint, when voters change; else the new configuration itself. All at once, however many they are. */
-export function withVoters(members: Members, { promote, remove }: ChangeMembers): Members {
+export function withVoters(members: Members, { promote, remove }: VoterChange): Members {
   const list = members.list.flatMap((member): Member[] => {
     if (promote.includes(member.nodeId) && member.role === "learner")
       return [{ ...member, role: "incoming" }];
@@ -26,7 +31,7 @@ export function withVoters(members: Members, { promote, remove }: ChangeMembers)
     return member.role === "learner" ? [] : [{ ...member, role: "outgoing" }];
   });
   const gone = members.list.filter(({ nodeId }) => !list.some((member) => member.nodeId === nodeId));
-  return membersOf(list, [...members.removed, ...gone.map(({ nodeId }) => nodeId)]);
+  return membersOf(list, [...members.removed, ...gone.map(asRemoved)]);
 }
 
 /** What a joint configuration leads to. */
@@ -34,6 +39,10 @@ export function afterJoint(members: Members): Members {
   const list = members.list
     .filter(({ role }) => role !== "outgoing")
     .map((member): Member => (member.role === "incoming" ? { ...member, role: "voter" } : member));
-  const gone = members.list.filter(({ role }) => role === "outgoing").map(({ nodeId }) => nodeId);
+  const gone = members.list.filter(({ role }) => role === "outgoing").map(asRemoved);
   return membersOf(list, [...members.removed, ...gone]);
+}
+
+function asRemoved({ nodeId, address }: Member): RemovedMember {
+  return { nodeId, address };
 }

@@ -31,7 +31,7 @@ import {
 import { LogCompaction } from "./log-compaction.ts";
 import { LogTime } from "./log-time.ts";
 import { MemberRequests } from "./member-requests.ts";
-import { decodeMembers, type Members, noMembers } from "./members.ts";
+import { decodeMembers, type Members, noMembers, wasRemoved } from "./members.ts";
 import { OwnAddress } from "./own-address.ts";
 import { type PeerAddress, Peers } from "./peers.ts";
 import { decodeMessage } from "./raft-messages.ts";
@@ -168,7 +168,7 @@ export class Node {
   }
 
   isRemoved(nodeId: string): boolean {
-    return this.#appliedMembers.removed.includes(nodeId as NodeId);
+    return wasRemoved(this.#appliedMembers, nodeId);
   }
 
   /** A message of Raft from a member. */
@@ -365,6 +365,8 @@ export class Node {
       replies,
       members: () => this.#members,
       leaderAddress: () => this.leaderAddress,
+      logBytesAfter: (index) => this.#persister.bytesAfter(index),
+      stateSentTo: (nodeId) => this.#snapshotRequests.sentTo(nodeId),
     });
   }
 
@@ -505,7 +507,9 @@ export class Node {
   #configurationApplied(): void {
     const before = this.#appliedMembers;
     this.#appliedMembers = this.#storedMembers();
-    const gone = this.#appliedMembers.removed.filter((nodeId) => !before.removed.includes(nodeId));
+    const gone = this.#appliedMembers.removed
+      .map(({ nodeId }) => nodeId)
+      .filter((nodeId) => !wasRemoved(before, nodeId));
     if (gone.length > 0) this.#options.removed(gone);
     this.#options.membersChanged();
     if (this.isRemoved(this.identity.nodeId)) this.#wasRemoved("the cluster's members were changed");

@@ -5,7 +5,7 @@ import type { LevelDB } from "../leveldb/level-db.ts";
 import { crc32 } from "../lib/checksum.ts";
 import type { ByteReader } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
-import type { Index } from "../raft/types.ts";
+import type { Index, NodeId } from "../raft/types.ts";
 import { method } from "../rpc/method.ts";
 import {
   encodeSnapshotHead,
@@ -14,6 +14,7 @@ import {
   type SnapshotPiece,
   snapshotIdleMsMax,
 } from "../rpc/snapshot-requests.ts";
+import type { SentState } from "./caught-up.ts";
 import type { Driver } from "./driver.ts";
 import { clientSnapshotsMax, snapshotBytesPerSecondMax, snapshotPieceBytes, snapshotsMax } from "./limits.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
@@ -22,8 +23,10 @@ import type { Replies, ReplyTo } from "./replies.ts";
 interface Reading {
   /** Closed when all was read. */
   readonly scan: DurableScan;
-  /** A member fetches it to catch up: the log behind it must not go meanwhile. */
-  readonly isMember: boolean;
+  /** The member that fetches it to catch up: the log behind it must not go meanwhile. Undefined for a client. */
+  readonly peer: NodeId | undefined;
+  /** Bytes of rows that were read for it. */
+  sentBytes: number;
   readAtMs: number;
   /** The number of the piece that was read last, and the piece: its answer may get lost. */
   number: number;
@@ -71,9 +74,16 @@ export class SnapshotRequests {
   get heldIndex(): Index {
     const logBytes = this.#options.logBytes();
     let held = Number.POSITIVE_INFINITY;
-    for (const { scan, isMember } of this.#readings.values())
-      if (isMember && logBytes < heldLogBytesMin + 2 * scan.bytes) held = Math.min(held, scan.applied.index);
+    for (const { scan, peer } of this.#readings.values())
+      if (peer !== undefined && logBytes < heldLogBytesMin + 2 * scan.bytes)
+        held = Math.min(held, scan.applied.index);
     return held;
+  }
+
+  /** What was sent of the state that this member fetches from here, by the newest of its transfers. */
+  sentTo(nodeId: NodeId): SentState | undefined {
+    const reading = [...this.#readings.values()].findLast(({ peer }) => peer === nodeId);
+    return reading && { sentBytes: reading.sentBytes, bytes: reading.scan.bytes };
   }
 
   /** Returns whether the request is one of these. Throws DecodeError. */
@@ -116,7 +126,7 @@ export class SnapshotRequests {
 
   #open(replyTo: ReplyTo, isFresh: boolean, remainingMs: number): void {
     const { clock, driver, replies } = this.#options;
-    const most = isMember(replyTo) ? snapshotsMax : clientSnapshotsMax;
+    const most = peerOf(replyTo) !== undefined ? snapshotsMax : clientSnapshotsMax;
     if (this.#openCount >= most) return replies.refuseAsBusy(replyTo);
     const opening = {
       replyTo,
@@ -138,7 +148,7 @@ export class SnapshotRequests {
     const scan = store.scanDurable({ limit: localPrefix });
     const token = ++this.#tokens;
     this.#readings.set(token, {
-      ...{ scan, isMember: isMember(replyTo), readAtMs: nowMs },
+      ...{ scan, peer: peerOf(replyTo), sentBytes: 0, readAtMs: nowMs },
       ...{ number: -1, piece: undefined, crc: 0 },
     });
     const { applied, sequence: revision, bytes } = scan;
@@ -182,6 +192,7 @@ export class SnapshotRequests {
     const tookMs = (1000 * (rows?.length ?? 0)) / snapshotBytesPerSecondMax;
     this.#freeAtMs = Math.max(this.#freeAtMs, reading.readAtMs) + tookMs;
     reading.number++;
+    reading.sentBytes += rows?.length ?? 0;
     if (rows !== undefined) reading.crc = crc32(rows, reading.crc);
     if (rows === undefined) reading.scan.close();
     const end = rows === undefined ? { rowCount: reading.scan.rows, crc: reading.crc } : undefined;
@@ -189,8 +200,8 @@ export class SnapshotRequests {
   }
 }
 
-function isMember({ connection }: ReplyTo): boolean {
-  return connection.context?.peer !== undefined;
+function peerOf({ connection }: ReplyTo): NodeId | undefined {
+  return connection.context?.peer;
 }
 
 /** A small state holds the log for so many bytes at least. */

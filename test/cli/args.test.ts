@@ -121,7 +121,10 @@ describe("a command line", () => {
       ["member", "list", "x"],
       'member list takes no arguments, found "x"\nUsage: kvraft member list (kvraft help member list says more)',
     ],
-    [["member", "add", "5004"], 'member add found "5004", wanted a host:port'],
+    [
+      ["member", "add", "5004"],
+      'member add found "5004", wanted a node id (16 hexadecimal digits) or its host:port',
+    ],
     [
       ["member", "remove", "a:1", "b"],
       'member remove found "b", wanted a node id (16 hexadecimal digits) or its host:port',

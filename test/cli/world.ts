@@ -5,13 +5,17 @@ import type { Context, Environment } from "../../src/cli/context.ts";
 import type {
   MemberChange,
   MemberList,
+  MemberReference,
   MemberStatus,
   NodeStatus,
   SnapshotOptions,
 } from "../../src/client/kv-client.ts";
 import { KVError } from "../../src/client/kv-error.ts";
+import type { RemovedNode } from "../../src/client/member-list.ts";
 import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { type Bytes, concatBytes, fromUtf8, toHex, toUtf8 } from "../../src/lib/bytes.ts";
+import { planChange } from "../../src/server/member-change.ts";
+import { type Member, membersOf, type RemovedMember } from "../../src/server/members.ts";
 
 /** How a KVError looks to the commands. */
 export class FakeKvError extends Error {
@@ -26,7 +30,9 @@ export class FakeKvError extends Error {
 /** The member in place `number`, from 1: its id ends with it, and so does its port. */
 export function memberOf(number: number, role: MemberStatus["role"], lag: number | undefined): MemberStatus {
   const match = lag === undefined ? undefined : 5000 - lag;
+  const behind = role === "learner" && lag !== undefined && lag > 100 ? `it lacks ${lag} entries` : undefined;
   return {
+    ...(behind === undefined ? {} : { behind }),
     nodeId: `00000000000000a${number}`,
     address: `127.0.0.1:500${number}`,
     role,
@@ -45,6 +51,9 @@ export class FakeClient implements Client {
   isClosed = false;
   memberList: MemberStatus[] = [1, 2, 3].map((number) => memberOf(number, "voter", 0));
   leader = "127.0.0.1:5001";
+  removed: RemovedNode[] = [];
+  /** Runs right before the leader judges a change: it may know more than the list that was asked for. */
+  beforeChange: () => void = () => {};
   /** Runs whenever the members are asked for. */
   beforeMembers: () => void = () => {};
   /** What was asked for, done or not. */
@@ -52,8 +61,6 @@ export class FakeClient implements Client {
   /** What snapshots were asked for, and what they are. */
   readonly snapshots: SnapshotOptions[] = [];
   source: SnapshotSource | undefined;
-  /** The leader makes no voter of a learner that lacks more entries. */
-  lagMax = 100;
 
   async getBytes(key: Bytes): Promise<Bytes | undefined> {
     return (await this.getRecord(key))?.value;
@@ -89,20 +96,37 @@ export class FakeClient implements Client {
   async members(): Promise<MemberList> {
     this.#mayFail();
     this.beforeMembers();
-    return { clusterId: "00000000000000c1", leader: this.leader, members: [...this.memberList] };
+    const leaderId = this.memberList.find(({ address }) => address === this.leader)?.nodeId ?? "";
+    const members = [...this.memberList];
+    return { clusterId: "00000000000000c1", leader: this.leader, leaderId, members, removed: this.removed };
   }
 
+  /** Judges as the leader does. */
   async changeMembers(change: MemberChange): Promise<void> {
     this.#mayFail();
     this.changes.push(change);
-    const { promote = [], remove = [] } = change;
-    const isBehind = ({ nodeId, lag = 0 }: MemberStatus) => promote.includes(nodeId) && lag > this.lagMax;
-    const behind = this.memberList.find(isBehind);
+    this.beforeChange();
+    const named = (reference: MemberReference) =>
+      typeof reference === "string" ? { nodeId: reference, address: "" } : reference;
+    const { promote = [], remove = [], replace = [] } = change;
+    const plan = planChange(
+      membersOf(this.memberList as unknown as Member[], this.removed as RemovedMember[]),
+      {
+        promote: promote.map(named),
+        remove: remove.map(named),
+        replace: replace.map((pair) => ({ old: named(pair.old), new: named(pair.new) })),
+      },
+    );
+    if (plan.kind === "refused") throw new KVError("refused", "ErrMembers", plan.text);
+    if (plan.kind === "done") return;
+    const isIn = (ids: readonly string[]) => (member: MemberStatus) => ids.includes(member.nodeId);
+    const behind = this.memberList.filter(isIn(plan.promote)).find((member) => member.behind !== undefined);
     if (behind !== undefined)
-      throw new KVError("refused", "ErrMembers", `${behind.address} lacks ${behind.lag} entries`);
+      throw new KVError("refused", "ErrBehind", `${behind.address}: ${behind.behind}`);
+    this.removed = [...this.removed, ...this.memberList.filter(isIn(plan.remove))];
     this.memberList = this.memberList
-      .filter(({ nodeId }) => !remove.includes(nodeId))
-      .map((member) => (promote.includes(member.nodeId) ? { ...member, role: "voter" } : member));
+      .filter((member) => !isIn(plan.remove)(member))
+      .map((member) => (isIn(plan.promote)(member) ? { ...member, role: "voter" } : member));
   }
 
   async snapshot(options: SnapshotOptions = {}): Promise<SnapshotSource> {

@@ -15,7 +15,8 @@ function membersJson(servers: readonly FakeServer[], isLeader: boolean, leader =
     role: "voter",
     ...(isLeader ? { match: 9, lag: at, active: true } : {}),
   }));
-  return JSON.stringify({ clusterId: "c", leader, members });
+  const removed = [{ nodeId: "00000000000000a9", address: "fake:5009" }];
+  return JSON.stringify({ clusterId: "c", leader, leaderId: ids[0], members, removed });
 }
 
 function tellMembers(server: FakeServer, isLeader: boolean, leader?: string): void {
@@ -47,12 +48,16 @@ test("members() tells how far each one is, and the client knows them from then o
   expect(await list).toEqual({
     clusterId: "c",
     leader: "fake:5002",
+    leaderId: ids[0],
+    removed: [{ nodeId: "00000000000000a9", address: "fake:5009" }],
     members: [0, 1, 2].map((at) => ({
       nodeId: ids[at]!,
       address: `fake:${5001 + at}`,
       role: "voter",
       match: 9,
       lag: at,
+      lagBytes: undefined,
+      behind: undefined,
       isActive: true,
     })),
   });
@@ -64,6 +69,8 @@ test("what a node says of members is taken if it is of the kind it should be", (
   const json = JSON.stringify({
     clusterId: 7,
     leader: "a:1\u001b[2J",
+    leaderId: 8,
+    removed: [{ nodeId: "1" }, 7, { nodeId: "2", address: "a:2" }],
     members: [
       { nodeId: "1", address: "a:1", role: "voter", match: "9", lag: 2 },
       { nodeId: "2", address: "a:2", role: "king" },
@@ -71,10 +78,16 @@ test("what a node says of members is taken if it is of the kind it should be", (
       null,
     ],
   });
-  const one = { nodeId: "1", address: "a:1", role: "voter", match: undefined, lag: 2, isActive: undefined };
-  expect(memberListOf(json)).toEqual({ clusterId: "", leader: "a:1?[2J", members: [one] } as never);
+  const one = { nodeId: "1", address: "a:1", role: "voter", match: undefined, lag: 2 };
+  expect(memberListOf(json)).toEqual({
+    clusterId: "",
+    leader: "a:1?[2J",
+    leaderId: "",
+    members: [one],
+    removed: [{ nodeId: "2", address: "a:2" }],
+  } as never);
   for (const text of ["null", "7", "[1]", '{"members":{}}'])
-    expect(memberListOf(text)).toEqual({ clusterId: "", leader: "", members: [] });
+    expect(memberListOf(text)).toEqual({ clusterId: "", leader: "", leaderId: "", members: [], removed: [] });
 });
 
 test("a change of the members follows the leader, waits while another one is under way, and is sent as it was asked", async () => {
@@ -90,11 +103,22 @@ test("a change of the members follows the leader, waits while another one is und
   };
   const call = new Call(
     cluster,
-    cluster.client.changeMembers({ promote: [ids[2]], remove: [ids[0], ids[1]] }),
+    cluster.client.changeMembers({
+      promote: [ids[2]],
+      remove: [ids[0]],
+      replace: [{ old: { nodeId: ids[1], address: "a:1" }, new: ids[0] }],
+    }),
   );
   await cluster.runUntil(() => call.isSettled);
   expect(call.result).toBe("OK");
-  expect(changes).toEqual([{ promote: [ids[2]], remove: [ids[0], ids[1]] }]);
+  const anywhere = (nodeId: string) => ({ nodeId, address: "" });
+  expect(changes).toEqual([
+    {
+      promote: [anywhere(ids[2])],
+      remove: [anywhere(ids[0])],
+      replace: [{ old: { nodeId: ids[1], address: "a:1" }, new: anywhere(ids[0]) }],
+    },
+  ]);
   await cluster.close();
 });
 
@@ -153,5 +177,13 @@ test("a transfer names the node, or zeros for any", async () => {
     expect(call.result).toBe("OK");
   }
   expect(asked).toEqual(["0000000000000000", ids[1]]);
+  await cluster.close();
+});
+
+test("what is no node id is refused before it leaves", async () => {
+  const cluster = new FakeCluster(1);
+  const call = new Call(cluster, cluster.client.changeMembers({ promote: ["a:1"] }));
+  await cluster.runUntil(() => call.isSettled);
+  expect(call.result).toBe("refused/ErrMembers");
   await cluster.close();
 });

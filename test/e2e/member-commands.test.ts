@@ -106,9 +106,66 @@ test("member replace swaps a server that is gone for a new one in one change, an
   expect(server.isRunning).toBe(true);
 }, 120_000);
 
-test("what cannot be done is refused by its status", async () => {
-  expect((await cluster.cli(["member", "promote", "127.0.0.1:9"])).code).toBe(2);
-  expect((await cluster.cli(["leader", "transfer", "127.0.0.1:9"])).code).toBe(2);
-  const all = (await members()).map(({ nodeId }) => nodeId);
-  expect((await cluster.cli(["member", "remove", ...all])).code).toBe(4);
-}, 30_000);
+/** A command that must be refused, with words that it says, and that leaves the members as they are. */
+async function expectRefused(args: readonly string[], ...words: string[]): Promise<void> {
+  const before = await members();
+  const { code, stdout, stderr } = await cluster.cli(args);
+  expect({ args, code, stdout }).toEqual({ args, code: 2, stdout: "" });
+  for (const word of words) expect(stderr).toContain(word);
+  const shape = (list: Member[]) => list.map(({ nodeId, address, role }) => `${nodeId} ${address} ${role}`);
+  expect(shape(await members())).toEqual(shape(before));
+}
+
+test("a member command that is mistyped, repeated or in the wrong order is refused or does what was asked", async () => {
+  const [one, two, three] = (await members()) as [Member, Member, Member];
+  const via = [0, 1, 2].find((index) =>
+    [one, two, three].some((member) => member.address === cluster.address(index)),
+  );
+  const { address, server } = startJoining(via);
+  const learner = await until("the learner", async () =>
+    (await members()).find((member) => member.address === address),
+  );
+  // NEW is a voter: three voters would become two.
+  await expectRefused(["member", "replace", `${three.address}=${two.address}`], "is a voter already");
+  await expectRefused(["member", "replace", `${three.nodeId}=${two.nodeId}`], "one voter fewer");
+  // OLD is mistyped: three voters would become four.
+  await expectRefused(["member", "replace", `127.0.0.1:9=${address}`], "has no such member");
+  await expectRefused(["member", "replace", `${address}=${address}`], "OLD and NEW are the same node");
+  await expectRefused(["member", "replace", `${one.nodeId}=${one.address}`], "OLD and NEW are the same node");
+  await expectRefused(["member", "replace", `${address}=${one.address}`], "is a learner");
+  await expectRefused(
+    ["member", "replace", `${one.address}=${address}`, `${two.address}=${address}`],
+    "two places",
+  );
+  await expectRefused(["member", "replace", `${one.nodeId.slice(0, 8)}=${address}`], "16 hexadecimal digits");
+  await expectRefused(["member", "promote", "127.0.0.1:9"], "it is no member");
+  await expectRefused(["member", "remove", one.address, "127.0.0.1:9"], "has no such member");
+  await expectRefused(
+    ["member", "remove", ...(await members()).map(({ nodeId }) => nodeId)],
+    "Nobody would be left",
+  );
+  await expectRefused(["leader", "transfer", "127.0.0.1:9"], "it is no member");
+  await expectRefused(["leader", "transfer", address], "is a learner, and only a voter can lead");
+
+  const pair = `${three.address}=${address}`;
+  const replaced = await cluster.cli(["member", "replace", pair], { timeoutMs: 60_000 });
+  expect(replaced).toMatchObject({ code: 0, stderr: "" });
+  expect(replaced.stdout).toBe(
+    `${address} is a voter now (${learner.nodeId})\n${three.address} is no member any more (${three.nodeId})\n`,
+  );
+  // Repeated, by address and by id.
+  for (const again of [pair, `${three.nodeId}=${learner.nodeId}`])
+    expect(await cluster.cli(["member", "replace", again])).toMatchObject({
+      code: 0,
+      stdout: "",
+      stderr: expect.stringContaining(`${three.address} was removed already (${three.nodeId})`),
+    });
+  await expectRefused(
+    ["member", "replace", `${one.address}=${three.address}`],
+    "was removed from the cluster",
+  );
+  await expectRefused(["member", "add", three.address], "was removed from the cluster");
+  expect((await cluster.cli(["member", "remove", three.address])).code).toBe(0);
+  expect((await members()).filter(({ role }) => role === "voter").length).toBe(3);
+  expect(server.isRunning).toBe(true);
+}, 60_000);

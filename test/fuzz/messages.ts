@@ -21,6 +21,7 @@ import {
   decodeJoin,
   encodeChangeMembers,
   encodeJoin,
+  type NamedMember,
 } from "../../src/rpc/member-requests.ts";
 import { decodeAnswerHead, decodeRefusal, encodeAnswerHead, encodeRefusal } from "../../src/rpc/reply.ts";
 import { decodeRequestHead, encodeRequestHead } from "../../src/rpc/request.ts";
@@ -40,7 +41,7 @@ import { decodeMembers, encodeMembers } from "../../src/server/members.ts";
 import { decodeMessage, encodeMessage, methodOf } from "../../src/server/raft-messages.ts";
 import { bytesTarget, ensure, ensureEqual, withinMemory } from "./fuzzer.ts";
 import { randomBytes, randomId, randomNumber, randomOrMutated, randomText } from "./mutate.ts";
-import { encodeRows, randomIds, randomRows, randomSnapshotHead } from "./transfer-values.ts";
+import { encodeRows, randomRows, randomSnapshotHead } from "./transfer-values.ts";
 import {
   encoded,
   randomCommand,
@@ -255,7 +256,15 @@ const decoders: readonly Decoder[] = [
   pair("list of members", randomMembers, encodeMembers, decodeMembers),
   pair(
     "change of members",
-    (prng): ChangeMembers => ({ promote: randomIds(prng), remove: randomIds(prng) }),
+    (prng): ChangeMembers => {
+      const named = (): NamedMember => ({ nodeId: randomId(prng), address: randomText(prng, 100) });
+      const some = () => Array.from({ length: prng.int(0, 3) }, named);
+      return {
+        promote: some(),
+        remove: some(),
+        replace: Array.from({ length: prng.int(0, 3) }, () => ({ old: named(), new: named() })),
+      };
+    },
     (change) => encoded((writer) => encodeChangeMembers(writer, change)),
     (bytes) => decodeChangeMembers(new ByteReader(bytes)),
   ),

@@ -3,11 +3,7 @@ import { encodeRecord } from "../../src/leveldb/record.ts";
 import { type LiveRow, RowChunkWriter } from "../../src/leveldb/row-chunk.ts";
 import { type Bytes, concatBytes, copyBytes, fromHex, toHex } from "../../src/lib/bytes.ts";
 import type { SnapshotHead } from "../../src/rpc/snapshot-requests.ts";
-import { randomBytes, randomId, randomNumber } from "./mutate.ts";
-
-export function randomIds(prng: Prng): string[] {
-  return Array.from({ length: prng.int(0, 5) }, () => randomId(prng));
-}
+import { randomBytes, randomNumber } from "./mutate.ts";
 
 export function randomSnapshotHead(prng: Prng): SnapshotHead {
   const number = () => randomNumber(prng);

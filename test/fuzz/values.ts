@@ -151,12 +151,16 @@ function randomEntries(prng: Prng, prev: EntryId, termMax: number): Entry[] {
 }
 
 export function randomMembers(prng: Prng): Members {
+  const address = () => prng.pick(["127.0.0.1:5001", "[::1]:65535", "db1.example:1"]);
   const member = (): Member => ({
     nodeId: randomNodeId(prng),
-    address: prng.pick(["127.0.0.1:5001", "[::1]:65535", "db1.example:1"]),
+    address: address(),
     role: prng.pick(["voter", "incoming", "outgoing", "learner"]),
   });
-  const removed = Array.from({ length: prng.int(0, 3) }, () => randomNodeId(prng));
+  const removed = Array.from({ length: prng.int(0, 3) }, () => ({
+    nodeId: randomNodeId(prng),
+    address: address(),
+  }));
   return membersOf(Array.from({ length: prng.int(0, 7) }, member), removed);
 }
 

@@ -43,7 +43,7 @@ test("an identity looks as its grammar says, and is read back", () => {
   const disk = diskWith(aloneIdentity(2, nodeId));
   const bytes = disk.read("data/identity")!;
   expect(toHex(bytes.subarray(0, -4))).toBe(
-    `4b564944${"02"}${"01"}${"02"}1122334455667788${"00".repeat(8)}020000`,
+    `4b564944${"02"}${"01"}${"02"}1122334455667788${"00".repeat(8)}030000`,
   );
   expect(readIdentity(disk, "data")).toEqual(aloneIdentity(2, nodeId));
   for (const state of ["alone", "forming", "formed", "joined"] as const)

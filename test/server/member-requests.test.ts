@@ -25,7 +25,7 @@ test("who asks to be let in right when a joint configuration was decided is told
   const requests = new MemberRequests({
     clock: { monotonicMs: () => 0 },
     members: () => joint,
-    raft: { isSettled: true },
+    raft: { isSettled: true, getState: () => ({ last: { index: 0, term: 0 }, durable: 0 }) },
     driver: {
       ...confirming(contexts),
       changeConfiguration: () => ({
@@ -59,7 +59,8 @@ test("there is an end to those who may wait for a change, and to what one may as
   } as unknown as MemberRequestsOptions);
   const ask = (ids: readonly string[]) => {
     const body = new ByteWriter();
-    encodeChangeMembers(body, { promote: [], remove: ids });
+    const remove = ids.map((nodeId) => ({ nodeId, address: "" }));
+    encodeChangeMembers(body, { promote: [], remove, replace: [] });
     const replyTo = { method: method.changeMembers, requestId: 1, connection: undefined as never };
     requests.dispatch(replyTo, new ByteReader(body.take()), 86_400_000);
   };
@@ -70,7 +71,7 @@ test("there is an end to those who may wait for a change, and to what one may as
   expect(statuses.length).toBeGreaterThan(500);
   expect(new Set(statuses)).toEqual(new Set(["ErrBusy"]));
   const many = Array.from({ length: 100_000 }, (_, at) => `${at}`.padStart(16, "0"));
-  expect(() => ask(many)).toThrow("the ids are more than");
+  expect(() => ask(many)).toThrow("the members to change are more than");
 });
 
 test("a leader that was deposed and does not know it says nothing final: who asks hears that it is no leader", () => {
@@ -78,8 +79,12 @@ test("a leader that was deposed and does not know it says nothing final: who ask
   const contexts: number[] = [];
   const requests = new MemberRequests({
     clock: { monotonicMs: () => 0 },
-    members: () => membersOf([{ nodeId: "1".repeat(16) as NodeId, address: "sim:7001", role: "voter" }], []),
-    raft: { isSettled: true },
+    members: () =>
+      membersOf(
+        [{ nodeId: "1".repeat(16) as NodeId, address: "sim:7001", role: "voter" }],
+        [{ nodeId: "2".repeat(16) as NodeId, address: "sim:7002" }],
+      ),
+    raft: { isSettled: true, getState: () => ({ last: { index: 0, term: 0 }, durable: 0 }) },
     driver: confirming(contexts),
     replies: {
       refuse: (_: unknown, status: string) => told.push(status),
@@ -87,7 +92,7 @@ test("a leader that was deposed and does not know it says nothing final: who ask
     },
   } as unknown as MemberRequestsOptions);
   const body = new ByteWriter();
-  encodeJoin(body, { nodeId: "2".repeat(16), address: "sim:7001" });
+  encodeJoin(body, { nodeId: "2".repeat(16), address: "sim:7002" });
   const ask = () => {
     const replyTo = { method: method.join, requestId: 1, connection: undefined as never };
     requests.dispatch(replyTo, new ByteReader(body.view()), 1000);

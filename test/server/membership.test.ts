@@ -124,7 +124,7 @@ test("what cannot be changed is refused, and nothing changes", async () => {
     );
   expect(await refusal({ remove: [one, two, three] })).toContain("Nobody would be left");
   expect(await refusal({ promote: ["00000000000000ff"] })).toContain("is no member");
-  expect(await refusal({ remove: ["00000000000000ff"] })).toBe("done");
+  expect(await refusal({ remove: ["00000000000000ff"] })).toContain("is no member");
   world.machines.find((machine) => machine !== world.leader)!.crash("kept");
   await world.run(1000);
   const alive = world.machines.filter((machine) => machine.isRunning);

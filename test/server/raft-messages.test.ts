@@ -163,13 +163,13 @@ const list: Member[] = [
   { nodeId: "0000000000000003" as NodeId, address: "[::1]:5003", role: "outgoing" },
   { nodeId: "0000000000000004" as NodeId, address: "[::1]:5004", role: "learner" },
 ];
-const members = membersOf(list, ["0000000000000005" as NodeId]);
+const members = membersOf(list, [{ nodeId: "0000000000000005" as NodeId, address: "[::1]:5005" }]);
 
 test("the members look as their grammar says", () => {
   const one = encodeMembers(membersOf(list.slice(0, 1), []));
-  expect(toHex(one)).toBe(`0201${"1122334455667788"}0e${toHex(toUtf8("127.0.0.1:5001"))}0000`);
+  expect(toHex(one)).toBe(`0301${"1122334455667788"}0e${toHex(toUtf8("127.0.0.1:5001"))}0000`);
   expect(decodeMembers(encodeMembers(members))).toEqual(members);
-  expect(() => decodeMembers(new Uint8Array([1, 0]))).toThrow("version 1, 2 is known");
+  expect(() => decodeMembers(new Uint8Array([1, 0]))).toThrow("version 1, 3 is known");
 });
 
 test("what servers ask each other before they are a cluster is read back, and anything else is a DecodeError", () => {

@@ -21,8 +21,6 @@ export interface OperatorWorld {
 /** A new server that has not caught up by then is left alone, in ms. */
 const patienceMs = 6000;
 const lookEveryMs = 50;
-/** A new voter may be so many entries behind: few, since these logs are short. */
-const lagMax = 40;
 
 /** Who runs the cluster, by the client library: lets machines in, makes voters of them, removes some, moves the leadership. */
 export class SimOperator {
@@ -141,7 +139,7 @@ export class SimOperator {
 
   async #caughtUp(machines: readonly SimMachine[]): Promise<MemberStatus[]> {
     const untilMs = this.#process.monotonicMs() + patienceMs;
-    const isThere = ({ match, lag }: MemberStatus) => (match ?? 0) > 0 && (lag ?? lagMax) < lagMax;
+    const isThere = ({ match, behind }: MemberStatus) => match !== undefined && behind === undefined;
     while (!this.#isOver && this.#process.monotonicMs() < untilMs) {
       const found: MemberStatus[] = [];
       for (const machine of machines)

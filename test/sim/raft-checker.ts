@@ -15,7 +15,7 @@ import type {
   Term,
   Write,
 } from "../../src/raft/types.ts";
-import { decodeMembers, type Members } from "../../src/server/members.ts";
+import { decodeMembers, type Members, wasRemoved } from "../../src/server/members.ts";
 import { dumbQuorum } from "../raft/dumb-quorum.ts";
 import { Majorities } from "../raft/majorities.ts";
 import { DurableLog } from "./durable-log.ts";
@@ -114,7 +114,7 @@ export class RaftChecker {
 
   /** Whether it was decided that this node is no member any more. */
   isRemoved(id: NodeId): boolean {
-    return this.members?.removed.includes(id) === true;
+    return this.members !== undefined && wasRemoved(this.members, id);
   }
 
   /** All configurations that may decide something: the decided one, and what logs hold that came after it. */
