@@ -1,7 +1,7 @@
 /**
  * Workers as threads of this process, each a program of its own (`serveWorker`) that is started from the same file.
- * Messages go through ports; three counters in shared memory let each side wait for the other without its event
- * loop.
+ * Messages go through ports; counters in shared memory let each side wait for the other without its event loop,
+ * and see whether the worker gets on.
  */
 import { setPriority } from "node:os";
 import {
@@ -24,10 +24,12 @@ interface WorkerStart {
 }
 
 const workerKind = "kvraft worker";
-/** Places in the counters: messages to the worker, messages from it, and whether it has ended. */
+/** Places in the counters: messages to the worker, messages from it, whether it has ended, and its slices of work. */
 const sentPlace = 0;
 const toldPlace = 1;
 const endedPlace = 2;
+const slicesPlace = 3;
+const placeCount = 4;
 /** A worker is waited for so long when it shall end: longer than a slice and a sync of a slow disk take. */
 const endMsMax = 10_000;
 /** How much less of a busy processor a worker gets than the event loop, as `nice` has it. */
@@ -61,7 +63,7 @@ export class BunWorkers implements Workers {
 class BunWorkerThread implements WorkerThread {
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #counters = new Int32Array(new SharedArrayBuffer(12));
+  readonly #counters = new Int32Array(new SharedArrayBuffer(placeCount * 4));
   readonly #receive: (message: unknown) => void;
   #received = 0;
   #isEnded = false;
@@ -76,6 +78,10 @@ class BunWorkerThread implements WorkerThread {
       throw error;
     });
     port1.on("message", (message: unknown) => this.#hear(message));
+  }
+
+  get slices(): number {
+    return Atomics.load(this.#counters, slicesPlace);
   }
 
   post(message: unknown): void {
@@ -172,6 +178,7 @@ class Server {
     const beganMs = performance.now();
     const sent = Atomics.load(this.#counters, sentPlace);
     const pace = this.#service.work();
+    Atomics.add(this.#counters, slicesPlace, 1);
     const workedMs = performance.now() - beganMs;
     this.#collect(workedMs);
     if (pace === "gentle") Atomics.wait(this.#counters, sentPlace, sent, Math.min(workedMs, restMsMax));

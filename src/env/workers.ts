@@ -32,6 +32,8 @@ export interface Workers {
 }
 
 export interface WorkerThread {
+  /** Slices of work that it has ended. While it has something to do and this stands still, the thread or its disk hangs. */
+  readonly slices: number;
   /** Tells it something: plain data, which is copied, and SharedArrayBuffers, which are not. */
   post(message: unknown): void;
   /** Stops the event loop until the worker sends something, which is received then, or for `ms` at the most. */

@@ -216,6 +216,11 @@ export class LevelDB {
     return this.#upkeep.failure;
   }
 
+  /** Counts up while the worker gets on with what it has to do. Stands still when it has nothing, or when its disk hangs. */
+  get workerSlices(): number {
+    return this.#upkeep.slices;
+  }
+
   /**
    * How much slower writes should come, from 0 (not at all) to 1 (none should, until this falls): they come faster
    * than they are stored, and what waits takes memory; or faster than runs are merged.

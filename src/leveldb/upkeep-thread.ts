@@ -70,6 +70,11 @@ export class UpkeepThread {
     return this.#failure;
   }
 
+  /** See WorkerThread. */
+  get slices(): number {
+    return this.#thread?.slices ?? 0;
+  }
+
   get work(): UpkeepWork {
     return this.#work;
   }

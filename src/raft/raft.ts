@@ -10,6 +10,7 @@ import type { Progress } from "./progress.ts";
 import { isVoter, voters } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
 import type { ChangeResult, RaftOptions, RaftState, StartResult } from "./raft-options.ts";
+import { Stalls } from "./stalls.ts";
 import {
   type AppendEntries,
   type Configuration,
@@ -59,6 +60,7 @@ export class Raft {
   /** Who has offered a snapshot. */
   #snapshotOffer: NodeId | undefined;
   readonly #write = new WriteSlot();
+  readonly #stalls: Stalls;
 
   constructor(options: RaftOptions) {
     assert(options.heartbeatTicks > 0, "heartbeats take at least a tick");
@@ -69,6 +71,7 @@ export class Raft {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#log = new RaftLog(options.log, options.hardState.commit, options.applied);
+    this.#stalls = new Stalls(options, this.#log, this.#write);
     this.#follower = new Follower(this.#log, (entries) => this.#adoptConfigurations(entries));
     // A snapshot was stored, and the process died before the term that came along with it was.
     if (this.#log.isEmpty) this.#reachTerm(this.#log.last.term);
@@ -86,6 +89,11 @@ export class Raft {
     this.#timer.elapsed++;
     if (this.#office !== undefined) this.#tickLeader(this.#office);
     else if (this.#timer.hasRunOut) this.#preCampaign();
+  }
+
+  /** Before each tick: whether committed entries wait for a store that has done nothing since the tick before. */
+  reportStore(isHeldUp: boolean): void {
+    this.#stalls.reportStore(isHeldUp);
   }
 
   /** The process stood still for about so many ticks: a leader that overslept an election timeout steps down. */
@@ -298,26 +306,14 @@ export class Raft {
     const { electionTicksMin, heartbeatTicks } = this.#options;
     if (this.#timer.elapsed >= electionTicksMin) {
       this.#timer.elapsed = 0;
-      if (!office.checkQuorum()) {
-        this.#becomeFollower(this.#term, undefined, "heard from no quorum");
-        return;
-      }
+      if (!office.checkQuorum()) return this.#becomeFollower(this.#term, undefined, "heard from no quorum");
     }
-    if (this.#isDiskStalled()) {
-      this.#becomeFollower(this.#term, undefined, `its write takes more than ${this.#write.ticks} ticks`);
-      return;
-    }
+    const why = this.#stalls.whyOver(office, voters(this.configuration).length);
+    if (why !== undefined) return this.#becomeFollower(this.#term, undefined, why);
     office.tick();
     if (++this.#heartbeatElapsed < heartbeatTicks) return;
     this.#heartbeatElapsed = 0;
     office.broadcastHeartbeat();
-  }
-
-  /** A leader with a hung disk holds everybody up; the sooner when the others could go on without it. */
-  #isDiskStalled(): boolean {
-    const { diskStallTicks, electionTicksMax } = this.#options;
-    if (this.#write.hangsFor(diskStallTicks)) return true;
-    return this.#log.commit > this.#log.durable && this.#write.hangsFor(electionTicksMax);
   }
 
   // ---- roles ----
@@ -346,8 +342,7 @@ export class Raft {
     // Also who does not campaign hears nobody: it votes for who does.
     this.#leader = undefined;
     if (!this.#configurations.mayLead(this.#options.id)) return;
-    // A node whose disk hangs could not store its own vote.
-    if (this.#write.hangsFor(this.#options.electionTicksMin)) return;
+    if (!this.#stalls.mayLead) return;
     this.#trace("pre-candidate", this.#term, "no leader was heard in time");
     this.#role = "pre-candidate";
     this.#ballot = new Ballot();
@@ -550,7 +545,7 @@ export class Raft {
 
   /** The leader wants to be followed by this node, so nobody needs to be asked whether it is still heard. */
   #handleTimeoutNow(): void {
-    if (!isVoter(this.configuration, this.#options.id)) return;
+    if (!isVoter(this.configuration, this.#options.id) || !this.#stalls.mayLead) return;
     this.#campaign("the leader hands over", true);
   }
 

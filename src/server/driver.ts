@@ -28,6 +28,9 @@ export interface DriverOwner {
   applied(id: EntryId, result: Result): void;
   /** Everything up to a read's index is applied: the reads of this context may be answered now. */
   readable(context: number): void;
+  /** Committed entries have waited for so long for a store whose worker does not get on; or it gets on again. */
+  storeHangs(forMs: number): void;
+  storeGetsOn(): void;
   /** Other members are in force than before, committed or not. */
   configured(): void;
   /** A configuration was applied: it is committed, and stays. */
@@ -73,6 +76,8 @@ const saveSliceSessions = 512;
 const savingSliceBytesMax = 16 * 1024;
 /** What may be applied in a tick when the store begins to ask for slower writes; nothing is when it asks for none. */
 const pressedTickBytesMax = 512 * 1024;
+/** People are told of a store that hangs for so long. */
+const hangToldMs = 1_000;
 /** The store may tidy up when there were few entries in so many ticks. */
 const restTicks = 200;
 const restEntriesMax = 200;
@@ -112,6 +117,11 @@ export class Driver {
   #unsealedBytes = 0;
   /** Bytes that were applied in this tick while the store asked for slower writes. */
   #pressedBytes = 0;
+  /** Whether committed entries had to wait for the store in this tick; and what its worker had done when it began. */
+  #hasWaited = false;
+  #workerSlices = 0;
+  /** Ticks, one after the other, in which entries had to wait and the worker has done nothing. */
+  #heldUpTicks = 0;
   /** Ticks since it was last looked how much there is to apply, and the last entry then. */
   #restTicks = 0;
   #restIndex = 0;
@@ -269,11 +279,32 @@ export class Driver {
     this.#timer = clock.after(tickMs, () => this.#onTimer());
     this.#pressedBytes = 0;
     this.#guard(() => {
+      this.#noticeHangingStore();
       this.#raft.tick();
       this.#restStore();
       if (!this.#isRestoring) this.#options.compaction.tick();
     });
     this.schedule();
+  }
+
+  /** A store that is slow gets on, and is waited for; with one that hangs this node must not lead. */
+  #noticeHangingStore(): void {
+    const { store, tickMs } = this.#options;
+    const isHeldUp = this.#hasWaited && store.workerSlices === this.#workerSlices;
+    this.#workerSlices = store.workerSlices;
+    this.#hasWaited = false;
+    this.#raft.reportStore(isHeldUp);
+    const wasTold = this.#heldUpTicks * tickMs >= hangToldMs;
+    this.#heldUpTicks = isHeldUp ? this.#heldUpTicks + 1 : 0;
+    const heldUpMs = this.#heldUpTicks * tickMs;
+    if (wasTold !== heldUpMs >= hangToldMs)
+      if (wasTold) this.#owner.storeGetsOn();
+      else this.#owner.storeHangs(heldUpMs);
+  }
+
+  #noticeWaiting(): void {
+    const { commit, durable } = this.#raft.getState();
+    this.#hasWaited ||= this.#appliedIndex < Math.min(commit, durable);
   }
 
   /** Tells the store, now and then, whether many writes come. */
@@ -345,15 +376,16 @@ export class Driver {
   /** Applies what is committed for a few milliseconds. Returns whether that was all of it that may be applied now. */
   #applyCommitted(): boolean {
     const { clock } = this.#options;
-    if (this.#isRestoring) return true;
     let untilMs = 0;
     let appliedCount = 0;
     for (;;) {
       // An entry changes one session. So the sessions that are left to save become fewer with each round.
-      const isSaving = this.#isSealDue && !this.#sealStore(saveSliceSessions + 2 * appliedCount);
+      const isSaving =
+        !this.#isRestoring && this.#isSealDue && !this.#sealStore(saveSliceSessions + 2 * appliedCount);
       // After that: what is not sealed can be why nothing may be applied.
       const bytesMax = Math.min(this.#applyBytesMax(), isSaving ? savingSliceBytesMax : applySliceBytesMax);
       const entries = bytesMax === 0 ? [] : this.#raft.takeCommitted(bytesMax);
+      if (bytesMax === 0) this.#noticeWaiting();
       if (entries.length === 0) return !isSaving;
       for (const entry of entries) this.#apply(entry);
       appliedCount = entries.length;
@@ -362,8 +394,12 @@ export class Driver {
     }
   }
 
-  /** Writes that come faster than the store's worker can take them wait, the longer the more memory waits for it. */
+  /**
+   * Writes that come faster than the store's worker can take them wait, the longer the more memory waits for it; and all
+   * of them while another state is swapped in.
+   */
   #applyBytesMax(): number {
+    if (this.#isRestoring) return 0;
     const { pressure } = this.#options.store;
     if (pressure === 0) return Number.POSITIVE_INFINITY;
     return Math.max(0, (1 - pressure) * pressedTickBytesMax - this.#pressedBytes);

@@ -309,6 +309,13 @@ export class Node {
       readable: (context) => {
         if (!this.#memberRequests.readable(context)) this.#requests.readable(context);
       },
+      storeHangs: (forMs) =>
+        this.#options.log(
+          "warn",
+          `The store has done nothing for ${forMs} ms, and committed entries wait for it: check the disk of ` +
+            `"${this.#options.config.dataDir}". This node does not lead until the store gets on`,
+        ),
+      storeGetsOn: () => this.#options.log("warn", "The store gets on again"),
       configured: () => this.#peers.update(this.#others),
       configurationApplied: () => this.#configurationApplied(),
       reached: (index) => this.#agreement.applied(index, this.#machine.hash),

@@ -34,6 +34,11 @@ export class MemoryWorkers implements Workers {
     return isBusy;
   }
 
+  /** As if each worker had ended a slice of something long. */
+  seemToWork(): void {
+    for (const thread of this.#threads) thread.slices++;
+  }
+
   /** Works until there is nothing more to do. */
   settle(): void {
     while (this.step());
@@ -47,6 +52,7 @@ class MemoryThread implements WorkerThread {
   /** What was posted and not told yet, and what was sent and not received. */
   readonly #inbox: unknown[] = [];
   readonly #outbox: unknown[] = [];
+  slices = 0;
   #nowMs = 0;
   #isScheduled = false;
   #isEnded = false;
@@ -93,6 +99,7 @@ class MemoryThread implements WorkerThread {
   #work(): boolean {
     const messages = this.#inbox.splice(0);
     for (const message of messages) this.#service.receive(message);
+    this.slices++;
     return this.#service.work() !== "idle" || messages.length > 0;
   }
 

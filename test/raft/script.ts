@@ -43,6 +43,8 @@ class Script {
   #cluster: Cluster | undefined;
   #lines: string[] = [];
   #slow: NodeId[] = [];
+  /** Nodes whose stores take nothing of what is committed. */
+  #hanging: readonly string[] = [];
   /** What `deliver copy` kept. */
   readonly #copies: Message[] = [];
   #isQuiet = false;
@@ -96,14 +98,23 @@ class Script {
 
   /** `tick n1 5`. */
   tick(id: NodeId, count: number): void {
-    this.cluster.tick(id, count);
+    for (let done = 0; done < count; done++) {
+      const isHeldUp = this.#hanging.includes(id);
+      this.cluster.run(id, (raft) => raft.reportStore(isHeldUp));
+      this.cluster.tick(id);
+    }
+  }
+
+  /** `hang-store n1`: from now on the stores of these nodes, and of no others, hold applying up at each tick. */
+  hangStore(ids: readonly string[]): void {
+    this.#hanging = ids;
   }
 
   /** Lets a node's election timeout pass. */
   campaign(id: NodeId): void {
     const { role, term } = this.cluster.raft(id).getState();
     for (let ticks = 0; ticks < 100; ticks++) {
-      this.cluster.tick(id);
+      this.tick(id, 1);
       const now = this.cluster.raft(id).getState();
       if (now.role !== role || now.term !== term) return;
     }
@@ -238,6 +249,7 @@ const commands = new Map<string, (script: Script, command: Command) => void>([
   ["replay", (script) => script.replay()],
   ["write-done", (script, { words }) => void script.cluster.finishWrite(words[0] as NodeId)],
   ["slow", (script, { words }) => script.slow(words)],
+  ["hang-store", (script, { words }) => script.hangStore(words)],
   ["stabilize", (script, command) => script.stabilize(command)],
   ["network", (script) => script.network()],
   [

@@ -45,8 +45,10 @@ class Bench {
   readonly events: string[] = [];
   readonly sent: Message[] = [];
   failure: KvraftError | undefined;
-  /** Set: the store's worker does nothing until `releaseWorker`. */
+  /** Set: the store's worker does nothing until `releaseWorker`. It seems to be at something long, unless it hangs. */
   isWorkerHeld = false;
+  isWorkerHanging = false;
+  readonly #workers: MemoryWorkers;
   readonly #heldWork: (() => void)[] = [];
 
   constructor(count: number, disk = new CrashDisk(), memtableBytesMax = 1 << 20) {
@@ -55,6 +57,7 @@ class Bench {
     const persister = Persister.open(disk, "log", owner, {}, () => {});
     const tables = new MemoryTables(disk);
     const workers = new MemoryWorkers({ disk, tables }, (run) => this.#workLater(run));
+    this.#workers = workers;
     this.store = LevelDB.open({ disk, tables, workers }, "store", {
       createIfMissing: true,
       memtableBytesMax,
@@ -99,6 +102,8 @@ class Bench {
         applied: (id: EntryId, result: Result) => this.events.push(`applied ${id.index} ${result.status}`),
         readable: (context) => this.events.push(`readable ${context}`),
         lostLeadership: () => this.events.push("lost"),
+        storeHangs: (forMs) => this.events.push(`store hangs ${forMs}`),
+        storeGetsOn: () => this.events.push("store gets on"),
         configured: () => {},
         configurationApplied: () => {},
         reached: () => {},
@@ -126,6 +131,7 @@ class Bench {
     for (let passed = 0; passed < ms; passed++) {
       this.clock.run(1);
       if (!isHung) this.disk.run();
+      if (this.isWorkerHeld && !this.isWorkerHanging) this.#workers.seemToWork();
     }
   }
 
@@ -497,6 +503,45 @@ test("values that are larger than the memory of the store stop nobody for ever: 
   for (let ticks = 0; ticks < 100; ticks++) tick();
   expect(bench.store.pressure).toBeLessThan(1);
   expect(events).toEqual(sizes.map((_, at) => `applied ${at + 2} OK`));
+});
+
+test("a leader whose store hangs while committed entries wait hands over, and one whose store is slow does not", () => {
+  for (const isWorkerHanging of [true, false]) {
+    const bench = leaderWithHeldWorker(100_000);
+    bench.isWorkerHanging = isWorkerHanging;
+    const events: string[] = [];
+    const asked: number[] = [];
+    const { term } = bench.raft;
+    for (let at = 0; at < 12; at++) bench.driver.start(put(`k${at}`, 50_000));
+    const beganMs = bench.clock.monotonicMs();
+    while (bench.clock.monotonicMs() < beganMs + 3000) {
+      bench.run(10);
+      if (bench.sent.some(({ kind }) => kind === "timeout-now"))
+        asked.push(bench.clock.monotonicMs() - beganMs);
+      bench.acknowledge();
+      events.push(...bench.take());
+    }
+    expect(bench.store.pressure).toBe(1);
+    expect(events.filter((event) => event.startsWith("applied")).length).toBeLessThan(12);
+    if (isWorkerHanging) {
+      // After two of the longest election timeouts. The peer does not take over: then it steps down.
+      expect(asked[0]).toBeWithin(1190, 1260);
+      expect(bench.raft.isLeader).toBe(false);
+      expect(events.slice(-2)).toEqual(["store hangs 1000", "lost"]);
+      // What it was told by nobody else: it asks for no votes as long as its store hangs.
+      expect(bench.raft.getState()).toMatchObject({ role: "follower", term });
+    } else {
+      expect(asked).toEqual([]);
+      expect(bench.raft.isLeader && bench.raft.term === term).toBe(true);
+      expect(events.some((event) => event.startsWith("store"))).toBe(false);
+    }
+    bench.isWorkerHanging = false;
+    bench.releaseWorker();
+    bench.run(1000);
+    const told = [...events, ...bench.take()];
+    expect(told.filter((event) => event === "applied 13 OK").length).toBe(1);
+    expect(told.includes("store gets on")).toBe(isWorkerHanging);
+  }
 });
 
 test("a read whose index is not applied yet waits as long as applying does, and is answered then", () => {

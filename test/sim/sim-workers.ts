@@ -57,6 +57,8 @@ class SimThread implements WorkerThread {
   /** What was posted and not told yet, and what was sent and not received, oldest first. */
   readonly #inbox: unknown[] = [];
   readonly #outbox: unknown[] = [];
+  /** Those whose end the timeline has reached. */
+  slices = 0;
   #isWorking = false;
   #isEnded = false;
 
@@ -118,7 +120,10 @@ class SimThread implements WorkerThread {
       return;
     }
     const restMs = pace === "gentle" ? this.#thread.nowMs - beganMs : 0;
-    this.#timeline.at(this.#thread.nowMs + restMs, this.#thread, () => this.#goOn());
+    this.#timeline.at(this.#thread.nowMs + restMs, this.#thread, () => {
+      this.slices++;
+      this.#goOn();
+    });
   }
 
   #slice(): "idle" | "busy" | "gentle" {
