@@ -79,7 +79,8 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
   const aimed = aimAtStore(plan, new Prng(seed ^ laterStream));
   if (extras === undefined) return aimed;
   const extended = withExtras(aimed, extras);
-  return options.kinds === undefined ? withFieldFaults(extended, new Prng(seed ^ fieldStream)) : extended;
+  if (options.kinds !== undefined) return extended;
+  return hangStores(withFieldFaults(extended, new Prng(seed ^ fieldStream)), new Prng(seed ^ hangStream));
 }
 
 /** What came later than the rest draws from a stream of its own: so most worlds of older seeds stay what they were. */
@@ -90,6 +91,20 @@ function aimAtStore(plan: Plan, prng: Prng): Plan {
     "text" in incident ? { ...incident, text: prng.pick(storeMoments) } : incident,
   );
   return { ...plan, keys, incidents };
+}
+
+/** Stores that hang in some worlds: for longer than anybody may lead with one. */
+function hangStores(plan: Plan, prng: Prng): Plan {
+  if (!prng.chance(1, 6)) return plan;
+  const { faultsMs, machines } = plan;
+  const hangs = Array.from({ length: prng.int(1, 3) }, (): Incident => {
+    const atMs = prng.int(0, faultsMs);
+    return { atMs, ...drawIncident(prng, "store-hang", machines.length, plan.clients.length) };
+  });
+  const incidents = [...plan.incidents, ...hangs].sort((a, b) => a.atMs - b.atMs);
+  // What fills no memory is not held up.
+  const memtableBytes = Math.min(plan.limits.memtableBytes, 2000);
+  return { ...plan, incidents, limits: { ...plan.limits, memtableBytes } };
 }
 
 function drawNodeCount(prng: Prng): number {
@@ -186,5 +201,6 @@ const storeMoments = [
 const manyKeys = 64;
 /** Any number; with this one the worlds of the seeds in sim.test.ts, which failed before, are what they were. */
 const laterStream = 0x57_1a;
+const hangStream = 0x4a_46;
 const membersStream = 0x3e_3b;
 const fieldStream = 0x51_11;

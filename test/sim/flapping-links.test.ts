@@ -1,25 +1,10 @@
 import { expect, test } from "bun:test";
-import { drawPlan } from "./draw-plan.ts";
+import { calmWorld } from "./calm-world.ts";
 import type { Incident, Plan } from "./plan.ts";
 import { runPlan } from "./run-plan.ts";
 
 // Goal: connections that are reset, however often, unseat no leader; its death does, at once. Method: worlds in which nothing
 // else happens, in which all machines live on, and a count of the leaders that there were.
-
-/** A calm world of that seed, with these incidents only. */
-function calmWorld(seed: number, incidents: readonly Incident[]): Plan {
-  const plan = drawPlan(seed, { isStandard: true });
-  const machines = plan.machines.map((machine) => ({
-    ...machine,
-    clockRate: 1,
-    skewMs: 0,
-    writeMsMin: 1,
-    writeMsMax: 2,
-  }));
-  const weather = { ...plan.weather, latencyMsMin: 0.1, latencyMsMax: 0.3 };
-  const calm = { lossPerMille: 0, duplicatePerMille: 0, delayPerMille: 0 };
-  return { ...plan, machines, weather: { ...weather, ...calm }, incidents, isFormationDisturbed: true };
-}
 
 async function leadersOf(plan: Plan): Promise<number> {
   const { reason, coverage } = await runPlan(plan);

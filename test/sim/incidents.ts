@@ -59,6 +59,7 @@ export class Incidents {
       const { weather } = machine;
       machine.disk.stopAt("", Number.POSITIVE_INFINITY, () => {});
       weather.isHung = false;
+      weather.storeHangsUntilMs = 0;
       weather.isFull = false;
       weather.failSyncs = false;
       weather.writeMsMin = machine.plan.writeMsMin;
@@ -139,7 +140,16 @@ export class Incidents {
   #beginOnMachine(
     incident: Extract<
       Incident,
-      { kind: "disk-hang" | "disk-slow" | "disk-full" | "disk-fails" | "bit-rot" | "clock-jump" }
+      {
+        kind:
+          | "disk-hang"
+          | "store-hang"
+          | "disk-slow"
+          | "disk-full"
+          | "disk-fails"
+          | "bit-rot"
+          | "clock-jump";
+      }
     >,
     machine: SimMachine,
   ): void {
@@ -150,6 +160,9 @@ export class Incidents {
         return this.#later(incident.forMs, () => {
           weather.isHung = false;
         });
+      case "store-hang":
+        weather.storeHangsUntilMs = this.#world.timeline.nowMs + incident.forMs;
+        return;
       case "disk-slow":
         weather.writeMsMax = incident.writeMs;
         return this.#later(incident.forMs, () => {

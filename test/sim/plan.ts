@@ -112,6 +112,8 @@ export type Happening =
       readonly afterMs: number;
     }
   | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
+  /** Syncs of the store's worker do not end; the log's do. */
+  | { readonly kind: "store-hang"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-fails"; readonly target: Target; readonly forMs: number }

@@ -38,6 +38,8 @@ export class SimClient {
   #left: number;
   #number = 0;
   #active = 0;
+  /** The end of each request, and how long it took, in virtual ms. */
+  readonly waits: { readonly endMs: number; readonly ms: number }[] = [];
   /** How often the servers have forgotten a session of this client. */
   endedSessions = 0;
 
@@ -82,6 +84,7 @@ export class SimClient {
     const { timeline, history, trace } = this.#world;
     const { operation, key } = asked;
     const start = timeline.stamp();
+    const startMs = timeline.nowMs;
     this.#active++;
     trace.add(
       () => `${this.name} ${operation} ${key}${asked.value === undefined ? "" : ` ${brief(asked.value)}`}`,
@@ -99,6 +102,7 @@ export class SimClient {
     }
     this.#active--;
     const end = timeline.stamp();
+    this.waits.push({ endMs: timeline.nowMs, ms: timeline.nowMs - startMs });
     const done: Operation = {
       client: this.name,
       operation,

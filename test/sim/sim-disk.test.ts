@@ -24,6 +24,8 @@ class Bench {
     syncMsMin: 0.1,
     syncMsMax: 0.2,
     isHung: false,
+    storeHangsUntilMs: 0,
+    storeHeldUntilMs: 0,
     isFull: false,
     failSyncs: false,
   };

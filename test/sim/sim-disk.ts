@@ -18,6 +18,9 @@ export interface DiskWeather {
   syncMsMax: number;
   /** Durable writes do not end. */
   isHung: boolean;
+  /** Syncs of the store's worker do not end before this moment; and the same of a sync that has met that. */
+  storeHangsUntilMs: number;
+  storeHeldUntilMs: number;
   /** Files and names cannot grow. */
   isFull: boolean;
   /** Syncs and durable writes fail; how much of them has arrived shows after the next power cut. */
@@ -250,6 +253,10 @@ export class SimDisk {
 
   #stall(process: SimProcess): void {
     process.spend(this.#between("syncMs"));
+    const { storeHangsUntilMs } = this.#weather;
+    if (!process.isThread || storeHangsUntilMs <= process.nowMs) return;
+    process.spend(storeHangsUntilMs - process.nowMs);
+    this.#weather.storeHeldUntilMs = storeHangsUntilMs;
   }
 
   #between(what: "writeMs" | "syncMs"): number {

@@ -25,6 +25,8 @@ export class SimMachine {
   readonly disk: SimDisk;
   readonly weather: { writeMsMin: number; writeMsMax: number; syncMsMin: number; syncMsMax: number } & {
     isHung: boolean;
+    storeHangsUntilMs: number;
+    storeHeldUntilMs: number;
     isFull: boolean;
     failSyncs: boolean;
   };
@@ -82,6 +84,8 @@ export class SimMachine {
       syncMsMin: 0.1,
       syncMsMax,
       isHung: false,
+      storeHangsUntilMs: 0,
+      storeHeldUntilMs: 0,
       isFull: false,
       failSyncs: false,
     };
@@ -116,6 +120,7 @@ export class SimMachine {
       workers: new SimWorkers(timeline, process, this.disk, this.storeWork),
       random32: () => this.#prng.u32(),
     };
+    this.weather.storeHeldUntilMs = 0;
     trace.add(`${this.name} starts`);
     try {
       const log = (level: string, line: string) => trace.add(`${this.name} ${level}: ${line}`);

@@ -10,6 +10,8 @@ export interface SimProcessOptions {
   readonly clockRate?: number;
   /** How far its wall clock is off, in ms. [0] */
   readonly skewMs?: number;
+  /** [false] */
+  readonly isThread?: boolean;
   /** What a look at the clock costs, in ms: so work that is bounded by time ends. [0.02] */
   readonly lookMs?: number;
 }
@@ -24,6 +26,8 @@ export class SimProcess implements Clock {
   /** How far its wall clock is off now, in ms. */
   skewMs: number;
   #isAlive = true;
+  /** Whether it is a thread beside the event loop of a process. */
+  readonly isThread: boolean;
   readonly #threads: SimProcess[] = [];
   readonly #timeline: Timeline;
   readonly #rate: number;
@@ -33,6 +37,7 @@ export class SimProcess implements Clock {
   constructor(timeline: Timeline, options: SimProcessOptions) {
     this.#timeline = timeline;
     this.name = options.name;
+    this.isThread = options.isThread ?? false;
     this.skewMs = options.skewMs ?? 0;
     this.#rate = options.clockRate ?? 1;
     this.#lookMs = options.lookMs ?? 0.02;
@@ -74,6 +79,7 @@ export class SimProcess implements Clock {
       name: `${this.name} ${name}`,
       clockRate: this.#rate,
       lookMs: this.#lookMs,
+      isThread: true,
     });
     this.#threads.push(thread);
     return thread;

@@ -47,6 +47,9 @@ export class SimWorkers implements Workers {
   }
 }
 
+/** As in src/env/bun-workers.ts. */
+const restMsMax = 50;
+
 class SimThread implements WorkerThread {
   readonly #timeline: Timeline;
   readonly #owner: SimProcess;
@@ -119,7 +122,7 @@ class SimThread implements WorkerThread {
       this.#isWorking = false;
       return;
     }
-    const restMs = pace === "gentle" ? this.#thread.nowMs - beganMs : 0;
+    const restMs = pace === "gentle" ? Math.min(this.#thread.nowMs - beganMs, restMsMax) : 0;
     this.#timeline.at(this.#thread.nowMs + restMs, this.#thread, () => {
       this.slices++;
       this.#goOn();

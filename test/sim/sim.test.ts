@@ -56,7 +56,7 @@ test("a hundred worlds keep what is promised", async () => {
       coverage[key as keyof Coverage] = (coverage[key as keyof Coverage] ?? 0) + count;
   }
   // A simulator that does little finds little.
-  expect(kinds.size).toBe(34);
+  expect(kinds.size).toBe(35);
   expect([...sizes].sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   expect(acknowledged).toBeGreaterThan(10_000);
   expect(storeWork.flushes).toBeGreaterThan(2000);
@@ -70,6 +70,7 @@ test("a hundred worlds keep what is promised", async () => {
   expect(coverage.toldRemoved).toBeGreaterThan(20);
   expect(coverage.wiped).toBeGreaterThan(20);
   expect(coverage.handedOver).toBeGreaterThan(30);
+  expect(coverage.hangingLeaders).toBeGreaterThan(0);
   expect(coverage.hopeless).toBeLessThan(5);
 }, 400_000);
 

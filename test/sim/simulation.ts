@@ -37,6 +37,7 @@ import { type NetWeather, SimNet } from "./sim-net.ts";
 import type { SimProcess } from "./sim-process.ts";
 import { addStoreWork, noStoreWork, type StoreWork } from "./sim-workers.ts";
 import { StateChecker } from "./state-checker.ts";
+import { StoreChecker } from "./store-checker.ts";
 import { chooseSurvivors, isBearable } from "./survivors.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
@@ -55,6 +56,8 @@ export interface Coverage extends RaftCoverage {
   unansweredDials: number;
   /** Dials whose name was never answered for. */
   hangingLookups: number;
+  /** Leaders whose stores hung for so long that they had to hand over. */
+  hangingLeaders: number;
   /** Runs at whose end nobody could go on, because too much data was lost for good. */
   hopeless: number;
 }
@@ -87,6 +90,7 @@ export class Simulation implements Observer {
   readonly #raft: RaftChecker;
   readonly #state = new StateChecker();
   readonly #logs = new LogChecker();
+  readonly #stores: StoreChecker;
   readonly #operator: SimOperator;
   /** The state machine of each machine's present process. */
   readonly #stateMachines = new Map<SimMachine, StateMachine>();
@@ -117,10 +121,10 @@ export class Simulation implements Observer {
     const { keys, valueBytesMax } = plan;
     const world = { timeline, net, trace, history, addresses, keys, valueBytesMax };
     this.clients = plan.clients.map((client, place) => new SimClient(world, place, client, prng.fork()));
-    const { electionMinMs, tickMs } = plan.timings;
-    this.#raft = new RaftChecker(Math.max(1, Math.round(electionMinMs / tickMs)), (raft) =>
-      this.#isAlive(raft),
-    );
+    const { electionMinMs, electionMaxMs, tickMs } = plan.timings;
+    const ticks = (ms: number) => Math.max(1, Math.round(ms / tickMs));
+    this.#raft = new RaftChecker(ticks(electionMinMs), (raft) => this.#isAlive(raft));
+    this.#stores = new StoreChecker(ticks(electionMinMs), ticks(electionMaxMs));
     const { machines } = this;
     const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
     this.#operator = new SimOperator({ timeline, net, trace, machines, isWise }, prng.fork());
@@ -157,7 +161,9 @@ export class Simulation implements Observer {
   get coverage(): Coverage {
     const { dropped } = this.#logs;
     const { silenced, retransmitted, unansweredDials, hangingLookups } = this.net.counts;
+    const { hangingLeaders } = this.#stores;
     const own = {
+      hangingLeaders,
       dropped,
       toldRemoved: this.#toldRemoved,
       wiped: this.#wiped,
@@ -478,6 +484,8 @@ export class Simulation implements Observer {
   }
 
   ticked(raft: Raft): void {
+    const weather = this.#running()?.weather;
+    if (weather !== undefined) this.#stores.ticked(raft, weather.storeHeldUntilMs > this.timeline.nowMs);
     this.#raft.ticked(raft);
   }
 
@@ -490,6 +498,7 @@ export class Simulation implements Observer {
   }
 
   stepped(raft: Raft): void {
+    this.#stores.stepped(raft);
     this.#raft.stepped(raft);
   }
 
