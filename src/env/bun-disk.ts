@@ -4,6 +4,7 @@ import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { type ErrorCode, KvraftError } from "../lib/error.ts";
 import type { Disk, DiskFile, DiskLock } from "./disk.ts";
+import { codeOf } from "./error-code.ts";
 import { lockFile } from "./file-lock.ts";
 
 const openFlags = {
@@ -224,9 +225,4 @@ function judge(systemCode: string | undefined): [ErrorCode, string] {
     default:
       return ["IO_ERROR", "check the disk and the path, and start again"];
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
 }
