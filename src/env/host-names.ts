@@ -1,6 +1,5 @@
-import dns from "node:dns";
-import { readFileSync } from "node:fs";
 import type { Clock, Timer } from "./clock.ts";
+import { askResolver, type Question } from "./resolver.ts";
 
 /** Lookups that may be under way at one time; a further one fails at once. Each holds a few KiB and a socket for a while. */
 export const lookupsMax = 32;
@@ -11,9 +10,6 @@ export const staleAfterMs = 100;
 
 /** It needs no resolver, whatever state that is in (RFC 6761). */
 const loopback = ["127.0.0.1", "::1"];
-
-/** What asks for the addresses of one name. Rejects with an error that has a `code`. */
-export type AskForAddresses = (host: string) => Promise<readonly string[]>;
 
 /** The addresses of a name, never none; or why there are none: a code such as ENOTFOUND. */
 export type LookupOutcome =
@@ -26,7 +22,7 @@ interface Name {
   /** The last answer; none yet when empty. */
   addresses: readonly string[];
   answeredAtMs: number;
-  isAsked: boolean;
+  question: Question | undefined;
   readonly waiting: Set<Told>;
 }
 
@@ -36,12 +32,12 @@ interface Name {
  */
 export class HostNames {
   readonly #clock: Clock;
-  readonly #ask: AskForAddresses;
+  readonly #ask: (host: string) => Question;
   /** As many as there are names in configurations and lists of members. */
   readonly #names = new Map<string, Name>();
   #lookupCount = 0;
 
-  constructor(clock: Clock, ask: AskForAddresses = askResolver) {
+  constructor(clock: Clock, ask: (host: string) => Question = askResolver) {
     this.#clock = clock;
     this.#ask = ask;
   }
@@ -71,6 +67,8 @@ export class HostNames {
       cancel: () => {
         name.waiting.delete(tell);
         timer?.cancel();
+        // A lookup that nobody waits for must not keep a process alive.
+        if (name.waiting.size === 0) this.#giveUp(name);
       },
     };
   }
@@ -78,75 +76,57 @@ export class HostNames {
   #nameOf(host: string): Name {
     const known = this.#names.get(host);
     if (known !== undefined) return known;
-    const name: Name = { addresses: [], answeredAtMs: 0, isAsked: false, waiting: new Set() };
+    const name: Name = { addresses: [], answeredAtMs: 0, question: undefined, waiting: new Set() };
     this.#names.set(host, name);
     return name;
   }
 
   #askFor(host: string, name: Name): void {
-    if (name.isAsked) return;
+    if (name.question !== undefined) return;
     if (this.#lookupCount >= lookupsMax) {
       this.#clock.soon(() => this.#failed(name, "ETOOMANYLOOKUPS"));
       return;
     }
-    name.isAsked = true;
+    const question = this.#ask(host);
+    name.question = question;
     this.#lookupCount++;
-    this.#ask(host).then(
-      (addresses) => this.#clock.soon(() => this.#answered(name, addresses)),
-      (error: unknown) => this.#clock.soon(() => this.#ended(name, codeOf(error))),
+    const settle = (run: () => void) =>
+      this.#clock.soon(() => {
+        if (name.question !== question) return;
+        name.question = undefined;
+        this.#lookupCount--;
+        run();
+      });
+    question.addresses.then(
+      (addresses) => settle(() => this.#answered(name, addresses)),
+      (error: unknown) => settle(() => this.#ended(name, codeOf(error))),
     );
+  }
+
+  #giveUp(name: Name): void {
+    if (name.question === undefined) return;
+    const { question } = name;
+    name.question = undefined;
+    this.#lookupCount--;
+    question.cancel();
   }
 
   #answered(name: Name, addresses: readonly string[]): void {
     if (addresses.length === 0) return this.#ended(name, "ENOTFOUND");
     name.addresses = addresses;
     name.answeredAtMs = this.#clock.monotonicMs();
-    this.#lookupCount--;
-    name.isAsked = false;
     for (const tell of [...name.waiting]) tell({ ok: true, addresses });
   }
 
   #ended(name: Name, code: string): void {
-    this.#lookupCount--;
-    name.isAsked = false;
     // The answer that there is no such host is an answer; all other failures say nothing about the host.
-    if (code === "ENOTFOUND") name.addresses = [];
+    if (code === "ENOTFOUND" || code === "ENODATA") name.addresses = [];
     this.#failed(name, code);
   }
 
   #failed({ waiting, addresses }: Name, code: string): void {
     const outcome: LookupOutcome = addresses.length > 0 ? { ok: true, addresses } : { ok: false, code };
     for (const tell of [...waiting]) tell(outcome);
-  }
-}
-
-/** The file that names the resolvers. */
-const resolverFile = "/etc/resolv.conf";
-let resolversRead = "";
-
-/**
- * Asks by c-ares on Linux: /etc/hosts and DNS, without a thread. The system's own lookup (getaddrinfo) would hold a thread
- * of the pool that writes files, of which there is one for each processor: two names whose resolver is silent stop every
- * sync. The price: other sources of nsswitch.conf, as mDNS, are not asked. Other systems look up without a thread.
- */
-async function askResolver(host: string): Promise<readonly string[]> {
-  const isLinux = process.platform === "linux";
-  if (isLinux) followResolverFile();
-  const answers = await Bun.dns.lookup(host, isLinux ? { backend: "c-ares" } : {});
-  return [...new Set(answers.map(({ address }) => address))];
-}
-
-/** c-ares reads the file once. A machine that moves to another network has other resolvers. */
-function followResolverFile(): void {
-  try {
-    const text = readFileSync(resolverFile, "utf8");
-    if (text === resolversRead) return;
-    const isFirst = resolversRead === "";
-    resolversRead = text;
-    const servers = [...text.matchAll(/^nameserver[ \t]+(\S+)/gm)].map(([, server]) => server!);
-    if (!isFirst && servers.length > 0) dns.setServers(servers);
-  } catch {
-    // No such file, or none that names resolvers: what c-ares knows stays.
   }
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { freshMs, HostNames, lookupsMax, staleAfterMs } from "../../src/env/host-names.ts";
+import { hostsOf, namesToAsk } from "../../src/env/resolver.ts";
 import { ManualClock } from "../rpc/memory-net.ts";
 
 /** A resolver that answers when the test says so. */
@@ -10,7 +11,7 @@ class Resolver {
     this.asked.push(host);
     const question = Promise.withResolvers<readonly string[]>();
     this.#questions.set(host, question);
-    return question.promise;
+    return { addresses: question.promise, cancel: () => question.reject(new Error("cancelled")) };
   });
   readonly #questions = new Map<string, PromiseWithResolvers<readonly string[]>>();
 
@@ -102,12 +103,40 @@ test("lookups that hang are bounded, and a name that is known is used all the sa
   expect(next.told).toEqual(["10.0.0.2"]);
 });
 
-test("a lookup that was cancelled is not told of, and localhost needs no resolver", async () => {
+test("a lookup is given up with the last who waits for it", async () => {
   const resolver = new Resolver();
-  const lookup = resolver.lookUp("db.example");
-  lookup.cancel();
+  const first = resolver.lookUp("db.example");
+  const second = resolver.lookUp("db.example");
+  first.cancel();
+  await resolver.settle();
+  const third = resolver.lookUp("db.example");
+  expect(resolver.asked).toHaveLength(1);
+  second.cancel();
+  third.cancel();
+  const fourth = resolver.lookUp("db.example");
+  expect(resolver.asked).toHaveLength(2);
   await resolver.answer("db.example", ["10.0.0.1"]);
-  expect(lookup.told).toEqual([]);
+  expect([first.told, second.told, third.told, fourth.told]).toEqual([[], [], [], ["10.0.0.1"]]);
+});
+
+test("localhost needs no resolver", () => {
+  const resolver = new Resolver();
   expect(resolver.lookUp("LocalHost").told).toEqual(["127.0.0.1 ::1"]);
-  expect(resolver.asked).toEqual(["db.example"]);
+  expect(resolver.asked).toEqual([]);
+});
+
+test("a hosts file is read as hosts(5) says", () => {
+  const file = "# 10.0.0.9 db1\n10.0.0.1\tdb1.example DB1 # db2\n  ::1 db1\n\n10.0.0.2 db2\n10.0.0.1 db1\n";
+  expect(hostsOf(file, "db1")).toEqual(["10.0.0.1", "::1"]);
+  expect(hostsOf(file, "db2")).toEqual(["10.0.0.2"]);
+  expect(hostsOf(file, "10.0.0.2")).toEqual([]);
+  expect(hostsOf("", "db1")).toEqual([]);
+});
+
+test("a name is completed as resolv.conf(5) says", () => {
+  const file = "nameserver 10.0.0.10\nsearch one.svc two.svc\noptions timeout:1 ndots:2\n";
+  expect(namesToAsk(file, "db1")).toEqual(["db1.one.svc", "db1.two.svc", "db1"]);
+  expect(namesToAsk(file, "db1.a")).toEqual(["db1.a.one.svc", "db1.a.two.svc", "db1.a"]);
+  expect(namesToAsk(file, "db1.a.b")).toEqual(["db1.a.b", "db1.a.b.one.svc", "db1.a.b.two.svc"]);
+  expect(namesToAsk("nameserver 10.0.0.10\n", "db1")).toEqual(["db1"]);
 });
