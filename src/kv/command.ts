@@ -14,7 +14,7 @@
  */
 import type { Bytes } from "../lib/bytes.ts";
 import { ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
-import { principalBytesMax, sessionNameBytesMax } from "./limits.ts";
+import { commandTimeMsMax, principalBytesMax, sessionNameBytesMax } from "./limits.ts";
 
 export type CommandType = "put" | "delete";
 
@@ -68,6 +68,8 @@ export function decodeCommand(bytes: Bytes): Command {
   if (found !== version) throw new DecodeError(`a command has version ${found}, ${version} is known`);
   const type = decodeType(reader.u8());
   const timeMs = reader.u53();
+  if (timeMs > commandTimeMsMax)
+    throw new DecodeError(`a command has the time ${timeMs}, which no clock shows`);
   const session = decodeSession(reader);
   const principal = reader.bytes(principalBytesMax);
   const key = reader.bytes();

@@ -1,9 +1,9 @@
-import { KvraftError } from "../lib/error.ts";
 import type { RaftLog } from "./raft-log.ts";
 import type {
   AppendEntries,
   AppendEntriesReply,
   Entry,
+  EntryId,
   Heartbeat,
   Index,
   InstallSnapshot,
@@ -16,11 +16,18 @@ type Answer = Pick<AppendEntriesReply, "accepted" | "index" | "hint">;
 export class Follower {
   readonly #log: RaftLog;
   readonly #added: (entries: readonly Entry[]) => void;
+  /** The leader of this term was told that this node has its log up to `index`, or will be when that is durable. */
+  #accepted: EntryId = { term: 0, index: 0 };
 
   /** `added` is told which entries are new in the log, in the place of all that stood there. */
   constructor(log: RaftLog, added: (entries: readonly Entry[]) => void) {
     this.#log = log;
     this.#added = added;
+  }
+
+  /** How much of its log the leader of this term knows to be here. */
+  acceptedIndex(term: Term): Index {
+    return this.#accepted.term === term ? this.#accepted.index : 0;
   }
 
   /** An acceptance vouches for the log: it is said when that is durable. */
@@ -33,17 +40,12 @@ export class Follower {
     this.#added(this.#log.merge(message.entries));
     const verified = message.prev.index + message.entries.length;
     this.#log.commitTo(Math.min(message.commit, verified));
+    this.#accepted = { term, index: Math.max(verified, this.acceptedIndex(term)) };
     return acceptance(verified, term);
   }
 
-  /** Throws CORRUPTION when this node has not got what it once acknowledged. */
+  /** The commit is one that this log reaches (see message-check.ts). */
   heartbeat(message: Heartbeat): void {
-    if (message.commit > this.#log.lastIndex)
-      throw new KvraftError(
-        "CORRUPTION",
-        `Cannot go on: this node acknowledged the log up to ${message.commit} but has it only up to ` +
-          `${this.#log.lastIndex}; its disk lost writes that were synced, replace the node`,
-      );
     this.#log.commitTo(message.commit);
   }
 

@@ -58,6 +58,11 @@ export class Leader {
     return this.#progress;
   }
 
+  /** The last read round that has begun. */
+  get readContext(): number {
+    return this.#reads.context;
+  }
+
   /** Whether an entry of this term is committed: only then is the commit index known to be the newest (thesis 6.4). */
   get hasCommittedInTerm(): boolean {
     return this.#options.log.commit >= this.#firstIndex;

@@ -5,6 +5,8 @@ import { Configurations, problemOfChange } from "./configurations.ts";
 import { ElectionTimer } from "./election-timer.ts";
 import { Follower } from "./follower.ts";
 import { Leader } from "./leader.ts";
+import { answerToLowerTerm } from "./lower-term.ts";
+import { problemOf, type Receiver } from "./message-check.ts";
 import { Outbox } from "./outbox.ts";
 import type { Progress } from "./progress.ts";
 import { isVoter, voters } from "./quorum.ts";
@@ -28,6 +30,7 @@ import {
   type RequestVoteReply,
   type Role,
   type Term,
+  termMax,
   type Write,
 } from "./types.ts";
 import { WriteSlot } from "./write-slot.ts";
@@ -104,17 +107,18 @@ export class Raft {
 
   /**
    * Input from a peer. Messages for others, from itself or out of time are ignored. Who is unknown here may be a member
-   * by a configuration that this node has yet to hear of, so it is answered (paper 6); it counts in no quorum.
+   * by a configuration that this node has yet to hear of, so it is answered (paper 6); it counts in no quorum. Returns
+   * why no honest member can have sent it (see message-check.ts): then nothing was done.
    */
-  step(message: Message): void {
-    if (message.to !== this.#options.id || message.from === message.to) return;
-    if (message.term > this.#term && !this.#adoptTerm(message)) return;
-    if (message.term < this.#term) {
-      this.#answerLowerTerm(message);
-      return;
-    }
-    this.#dispatch(message);
+  step(message: Message): string | undefined {
+    if (message.to !== this.#options.id || message.from === message.to) return undefined;
+    const problem = problemOf(message, this.#receiver);
+    if (problem !== undefined || (message.term > this.#term && !this.#adoptTerm(message))) return problem;
+    const answer = message.term < this.#term && answerToLowerTerm(message, this.#to(message.from));
+    if (answer) this.#outbox.send(answer);
+    if (message.term === this.#term) this.#dispatch(message);
     this.#noticeCommit();
+    return undefined;
   }
 
   /** Proposes a command. It is decided when an entry with this index and term comes out of takeCommitted. */
@@ -341,7 +345,7 @@ export class Raft {
     this.#timer.reset();
     // Also who does not campaign hears nobody: it votes for who does.
     this.#leader = undefined;
-    if (!this.#configurations.mayLead(this.#options.id)) return;
+    if (!this.#configurations.mayLead(this.#options.id) || this.#term >= termMax) return;
     if (!this.#stalls.mayLead) return;
     this.#trace("pre-candidate", this.#term, "no leader was heard in time");
     this.#role = "pre-candidate";
@@ -441,17 +445,10 @@ export class Raft {
     }
   }
 
-  /** Tells the sender of an old term that time went on, so that it steps down or stops asking. */
-  #answerLowerTerm(message: Message): void {
-    if (isFromLeader(message))
-      this.#outbox.send({ ...this.#to(message.from), kind: "heartbeat-reply", context: 0 });
-    else if (message.kind === "request-vote")
-      this.#outbox.send({
-        ...this.#to(message.from),
-        kind: "request-vote-reply",
-        preVote: message.preVote,
-        granted: false,
-      });
+  get #receiver(): Receiver {
+    const [isLeader, readContext] = [this.isLeader, this.#office?.readContext ?? 0];
+    const state = { term: this.#term, isLeader, leader: this.#leader, log: this.#log, readContext };
+    return { ...state, acceptedIndex: this.#follower.acceptedIndex(this.#term) };
   }
 
   #hearsLeader(): boolean {
@@ -546,6 +543,7 @@ export class Raft {
   /** The leader wants to be followed by this node, so nobody needs to be asked whether it is still heard. */
   #handleTimeoutNow(): void {
     if (!isVoter(this.configuration, this.#options.id) || !this.#stalls.mayLead) return;
+    if (this.#term >= termMax) return;
     this.#campaign("the leader hands over", true);
   }
 

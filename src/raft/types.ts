@@ -4,6 +4,10 @@ import type { Bytes } from "../lib/bytes.ts";
 export type NodeId = string & { readonly brand: "node" };
 /** 0 before the first election; the first entry of a formed cluster has term 1. */
 export type Term = number;
+/** The last term: no message names a later one, and nobody campaigns for one. Far below 2^53, where numbers get inexact. */
+export const termMax = 2 ** 52;
+/** The last place of a log that a message may name: what comes behind it can be counted for as long as anybody lives. */
+export const indexMax = 2 ** 52;
 /** The place of an entry in the log. The first entry has index 1; 0 is the empty log's last index. */
 export type Index = number;
 

@@ -14,6 +14,8 @@
 import type { Bytes } from "../lib/bytes.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 
+/** The largest index, term and revision of a state: what is added to them stays exact. */
+const placeMax = 2 ** 52;
 /** Of the stream: of what a piece holds, and of what the rows mean. */
 const version = 1;
 
@@ -51,13 +53,17 @@ export function encodeSnapshotHead(body: ByteWriter, head: SnapshotHead): void {
 export function decodeSnapshotHead(reader: ByteReader): SnapshotHead {
   const found = reader.u8();
   if (found !== version) throw new DecodeError(`a snapshot has version ${found}, ${version} is known`);
-  return {
+  const head = {
     token: reader.varint(),
     index: reader.varint(),
     term: reader.varint(),
     revision: reader.varint(),
     bytes: reader.varint(),
   };
+  // Whoever takes over this state counts on from them.
+  if (Math.max(head.index, head.term, head.revision) > placeMax)
+    throw new DecodeError(`a snapshot's index, term or revision is larger than ${placeMax}`);
+  return head;
 }
 
 export function encodeSnapshotPiece(body: ByteWriter, { rows, end }: SnapshotPiece): void {

@@ -5,7 +5,9 @@
  *     agreement = index varint, hash u32
  *
  * Who finds that a majority agrees on another hash than its own is wrong, by bad memory, disk or program, and must not
- * go on: it stops and says after which entries. Messages may get lost: then the next ones tell.
+ * go on: it stops and says after which entries. Messages may get lost: then the next ones tell. Each node tells those who
+ * have dialled it, and believes those whom it has dialled: anybody can say hello as a majority, but not answer at its
+ * addresses.
  */
 import type { ByteReader, ByteWriter } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";

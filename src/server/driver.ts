@@ -148,10 +148,15 @@ export class Driver {
     return this.#raft.isLeader && this.#readyTerm === this.#raft.term;
   }
 
-  step(message: Message): void {
-    if (this.#isStopped) return;
-    this.#guard(() => this.#raft.step(message));
+  /** Returns why no honest member can have sent it; then nothing was done. */
+  step(message: Message): string | undefined {
+    if (this.#isStopped) return undefined;
+    let problem: string | undefined;
+    this.#guard(() => {
+      problem = this.#raft.step(message);
+    });
     this.schedule();
+    return problem;
   }
 
   start(command: Bytes): StartResult {

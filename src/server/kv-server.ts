@@ -4,7 +4,7 @@ import type { Env } from "../env/env.ts";
 import { Prng } from "../env/prng.ts";
 import { realEnv } from "../env/real-env.ts";
 import { type Address, formatAddress } from "../lib/address.ts";
-import { DecodeError } from "../lib/codec.ts";
+import { type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
 import type { Message, NodeId } from "../raft/types.ts";
 import type { Closing, Connection } from "../rpc/connection.ts";
@@ -150,6 +150,7 @@ export class KVServer {
       removed: (nodeIds) => this.#hangUpOn(nodeIds),
       membersChanged: () => this.#tellClients(),
       sendBack: (message) => this.#sendBack(message),
+      tellBack: (number, write) => this.#tellBack(number, write),
       addressOf: (nodeId) => this.#guests.get(guestName(nodeId, "control"))?.context?.address,
     });
   }
@@ -175,6 +176,17 @@ export class KVServer {
     connection.end();
     connection.flush();
     return true;
+  }
+
+  #tellBack(number: number, write: (body: ByteWriter) => void): void {
+    for (const connection of this.#guests.values()) {
+      if (connection.context?.purpose !== "control") continue;
+      const body = connection.begin(frameKind.message, number, 0);
+      if (body === undefined) continue;
+      write(body);
+      connection.end();
+      connection.flush();
+    }
   }
 
   #hangUpOn(nodeIds: readonly NodeId[]): void {
@@ -300,7 +312,7 @@ export class KVServer {
     if (this.#isDeaf) return;
     const guest = connection.context!;
     if (frame.kind === frameKind.message && guest.peer !== undefined && this.#node !== undefined)
-      this.#node.message(guest.peer, frame);
+      this.#node.message(guest.peer, frame, "accepted");
     else if (frame.kind === frameKind.request && guest.purpose === "client") this.#request(connection, frame);
     else if (frame.kind === frameKind.request && guest.peer !== undefined && isForPeers(frame.method))
       this.#request(connection, frame);

@@ -6,7 +6,7 @@ import { StateMachine } from "../kv/state-machine.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
 import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
-import { DecodeError } from "../lib/codec.ts";
+import { type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import { Raft } from "../raft/raft.ts";
 import type { EntryId, Message, NodeId } from "../raft/types.ts";
@@ -18,6 +18,7 @@ import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { corruptLog, type DataFolder, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
+import { checkEntries } from "./entry-check.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
 import {
@@ -59,6 +60,8 @@ export interface NodeOptions {
    * moved, whose new address can only be decided on when its votes and acknowledgements count.
    */
   readonly sendBack: (message: Message) => boolean;
+  /** Tells every member that has dialled this node. */
+  readonly tellBack: (method: number, write: (body: ByteWriter) => void) => void;
   /** Where a node that has dialled this one says that it is found. */
   readonly addressOf: (nodeId: NodeId) => string | undefined;
 }
@@ -122,7 +125,7 @@ export class Node {
       chance: prng.fork(),
       peers: this.#others,
       log: (line) => options.log("info", line),
-      message: (from, frame) => this.message(from, frame),
+      message: (from, frame) => this.message(from, frame, "dialled"),
       gone: (nodeId) => this.#driver.reportGone(nodeId),
       removed: (text) => this.#wasRemoved(text),
     });
@@ -171,10 +174,20 @@ export class Node {
     return wasRemoved(this.#appliedMembers, nodeId);
   }
 
-  /** A message of Raft from a member. */
-  message(from: NodeId, frame: Frame): void {
-    if (frame.method === method.agreement) return this.#agreement.heard(from, frame.reader());
-    this.#driver.step(decodeMessage(frame.method, frame.reader(), from, this.identity.nodeId));
+  /**
+   * A message from whoever said hello as this member, or answers where this node has dialled it. Throws a DecodeError,
+   * which closes the connection, for what no honest member sends.
+   */
+  message(from: NodeId, frame: Frame, side: "accepted" | "dialled"): void {
+    if (frame.method === method.agreement) {
+      // It can end this node for good, and anybody can say hello as a majority.
+      if (side === "accepted") throw new DecodeError("a hash is believed only where this node has dialled");
+      return this.#agreement.heard(from, frame.reader());
+    }
+    const message = decodeMessage(frame.method, frame.reader(), from, this.identity.nodeId);
+    checkEntries(message);
+    const problem = this.#driver.step(message);
+    if (problem !== undefined) throw new DecodeError(`no member can have sent it: ${problem}`);
   }
 
   /** A request of a client. */
@@ -393,7 +406,7 @@ export class Node {
       nodeId: this.identity.nodeId,
       everyEntries: this.#options.config.limits.agreementEntries,
       configuration: () => this.#raft.configuration,
-      tell: (write) => this.#peers.tell(method.agreement, write),
+      tell: (write) => this.#options.tellBack(method.agreement, write),
       differs: (error) => this.#differs(error),
     });
   }

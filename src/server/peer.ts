@@ -82,10 +82,6 @@ export class Peer {
     this.#verdict.cameBack();
   }
 
-  tell(method: number, write: (body: ByteWriter) => void): void {
-    if (this.#isVerified.control) this.#ends.control.send(method, write);
-  }
-
   call(method: number, write: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
     if (this.#isVerified.bulk) return this.#ends.bulk.call(method, write, timeoutMs);
     // The end would keep it for whoever answers the next dial.

@@ -58,11 +58,6 @@ export class Peers {
     this.#peers.get(nodeId)?.cameBack();
   }
 
-  /** Tells all peers that can be reached; it leaves with the next flush. */
-  tell(method: number, write: (body: ByteWriter) => void): void {
-    for (const peer of this.#peers.values()) peer.tell(method, write);
-  }
-
   /**
    * Sends a request on the bulk connection and resolves with the reply's body, or with why there is none; at once, and
    * with nothing sent, while the node has not answered there. See ClientEnd.call.

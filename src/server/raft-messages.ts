@@ -10,14 +10,22 @@
  *     HeartbeatReply      = term varint, context varint
  *     InstallSnapshot     = term varint, start id
  *     TimeoutNow          = term varint
- *     id                  = term varint, index varint
+ *     id                  = term varint, index varint                terms and indexes are at most 2^52
  *     entry               = kind u8 (noop 1 | command 2 | config 3), term varint, data bytes
  *
  * Example, a heartbeat of term 3 with commit 200 and context 1: 03 C8 01 01.
  */
 import { unreachable } from "../lib/assert.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
-import type { Entry, EntryId, EntryKind, Message, NodeId } from "../raft/types.ts";
+import {
+  type Entry,
+  type EntryId,
+  type EntryKind,
+  indexMax,
+  type Message,
+  type NodeId,
+  termMax,
+} from "../raft/types.ts";
 import { method } from "../rpc/method.ts";
 
 /** Which connection of a pair a message takes: what may be large stays out of a heartbeat's way. */
@@ -80,7 +88,7 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
 
 /** Entries are views of the reader's source. Throws DecodeError, also for a method that is no message of Raft. */
 export function decodeMessage(number: number, reader: ByteReader, from: NodeId, to: NodeId): Message {
-  const message = decodeBody(number, reader, { from, to, term: reader.varint() });
+  const message = decodeBody(number, reader, { from, to, term: readTerm(reader) });
   reader.end();
   return message;
 }
@@ -106,7 +114,7 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
       };
     case method.appendEntries: {
       const prev = readId(reader);
-      const commit = reader.varint();
+      const commit = readIndex(reader);
       return {
         kind: "append-entries",
         ...envelope,
@@ -121,12 +129,12 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
         kind: "append-entries-reply",
         ...envelope,
         accepted,
-        index: reader.varint(),
+        index: readIndex(reader),
         hint: readId(reader),
       };
     }
     case method.heartbeat:
-      return { kind: "heartbeat", ...envelope, commit: reader.varint(), context: reader.varint() };
+      return { kind: "heartbeat", ...envelope, commit: readIndex(reader), context: reader.varint() };
     case method.heartbeatReply:
       return { kind: "heartbeat-reply", ...envelope, context: reader.varint() };
     case method.installSnapshot:
@@ -153,10 +161,10 @@ function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Ent
   const entries: Entry[] = [];
   let floor = prev.term;
   for (let index = prev.index + 1; entries.length < count; index++) {
-    if (index > Number.MAX_SAFE_INTEGER) throw new DecodeError("an entry's index is larger than 2^53 - 1");
+    if (index > indexMax) throw new DecodeError(`an entry's index is larger than ${indexMax}`);
     const kind = kinds[reader.u8()];
     if (kind === undefined) throw new DecodeError("an entry has an unknown kind");
-    const term = reader.varint();
+    const term = readTerm(reader);
     if (term < floor || term > envelope.term)
       throw new DecodeError("an entry's term does not fit into its log");
     floor = term;
@@ -171,7 +179,20 @@ function writeId(body: ByteWriter, id: EntryId): void {
 }
 
 function readId(reader: ByteReader): EntryId {
-  return { term: reader.varint(), index: reader.varint() };
+  return { term: readTerm(reader), index: readIndex(reader) };
+}
+
+/** Numbers stay exact also where something is added to them. */
+function readTerm(reader: ByteReader): number {
+  const term = reader.varint();
+  if (term > termMax) throw new DecodeError(`a term is ${term}, at most ${termMax} is allowed`);
+  return term;
+}
+
+function readIndex(reader: ByteReader): number {
+  const index = reader.varint();
+  if (index > indexMax) throw new DecodeError(`an index is ${index}, at most ${indexMax} is allowed`);
+  return index;
 }
 
 function readFlag(reader: ByteReader): boolean {

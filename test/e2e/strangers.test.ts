@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Socket } from "bun";
 import { Prng } from "../../src/env/prng.ts";
 import { ByteWriter } from "../../src/lib/codec.ts";
-import { beginFrame, endFrame, type FrameKind, frameKind } from "../../src/rpc/frame.ts";
-import { encodeHello, type Hello, makeHello, noId } from "../../src/rpc/hello.ts";
+import { frameKind } from "../../src/rpc/frame.ts";
+import type { Hello } from "../../src/rpc/hello.ts";
 import { method } from "../../src/rpc/method.ts";
-import { encodeRequestHead } from "../../src/rpc/request.ts";
 import { Cluster } from "./cluster.ts";
 import { cleanUp } from "./processes.ts";
+import { frame, getOf, hello, Stranger } from "./stranger.ts";
 import { until } from "./wait.ts";
 import { Workload } from "./workload.ts";
 
@@ -27,87 +26,12 @@ beforeAll(async () => {
   cluster = await Cluster.start({ limits });
   workload = new Workload([0, 1].map(() => cluster.client({ timeoutMs: 20_000 })));
   leader = await cluster.awaitLeader();
-  silent = await Stranger.connect();
+  silent = await Stranger.connect(cluster.ports[leader]!);
 }, 30_000);
 afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
   await cleanUp();
 });
-
-/** A socket to the leader that sends whatever it is told, and reads unless it is told not to. */
-class Stranger {
-  isClosed = false;
-  received = 0;
-  #socket: Socket | undefined;
-
-  static async connect(index = leader): Promise<Stranger> {
-    const stranger = new Stranger();
-    stranger.#socket = await Bun.connect({
-      hostname: "127.0.0.1",
-      port: cluster.ports[index]!,
-      socket: {
-        data: (_, bytes) => {
-          stranger.received += bytes.length;
-        },
-        close: () => {
-          stranger.isClosed = true;
-        },
-      },
-    });
-    return stranger;
-  }
-
-  /** Returns how much of it the socket took. */
-  send(bytes: Uint8Array): number {
-    return this.#socket!.write(bytes);
-  }
-
-  stopReading(): void {
-    this.#socket!.pause();
-  }
-
-  readAgain(): void {
-    this.#socket!.resume();
-  }
-
-  end(): void {
-    this.#socket!.end();
-  }
-
-  async closedByServer(timeoutMs = 3_000): Promise<void> {
-    await until("the server closed the connection", () => this.isClosed, timeoutMs);
-  }
-}
-
-function frame(
-  kind: FrameKind,
-  number: number,
-  body: (writer: ByteWriter) => void,
-  requestId = 1,
-): Uint8Array {
-  const writer = new ByteWriter();
-  const start = beginFrame(writer, kind, number, requestId);
-  body(writer);
-  endFrame(writer, start);
-  return writer.take();
-}
-
-function hello(fields: Partial<Hello> = {}): Uint8Array {
-  const base = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
-  return frame(frameKind.hello, 0, (writer) => encodeHello(writer, { ...base, ...fields }), 0);
-}
-
-const getOf = (key: string, requestId: number) =>
-  frame(
-    frameKind.request,
-    method.get,
-    (writer) => {
-      encodeRequestHead(writer, 5_000);
-      writer.u8(0);
-      writer.text(key);
-    },
-    requestId,
-  );
 
 /** What the leader has said since `mark`. */
 async function says(pattern: RegExp, mark: number): Promise<void> {
@@ -121,7 +45,7 @@ async function says(pattern: RegExp, mark: number): Promise<void> {
 
 async function isCutOff(pattern: RegExp, ...sent: Uint8Array[]): Promise<void> {
   const mark = cluster.logOf(leader).length;
-  const stranger = await Stranger.connect();
+  const stranger = await Stranger.connect(cluster.ports[leader]!);
   for (const bytes of sent) stranger.send(bytes);
   await stranger.closedByServer();
   await says(pattern, mark);
@@ -166,7 +90,7 @@ describe("what is no frame of ours closes the connection with one line", () => {
 
   test("truncated frames", async () => {
     const mark = cluster.logOf(leader).length;
-    const stranger = await Stranger.connect();
+    const stranger = await Stranger.connect(cluster.ports[leader]!);
     stranger.send(hello());
     stranger.send(getOf("key", 1).subarray(0, 19));
     await Bun.sleep(50);
@@ -195,7 +119,7 @@ describe("foreigners are refused", () => {
     const { clusterId, nodeId } = (await cluster.status())[leader]!;
     const mark = cluster.logOf(leader).length;
     const refuses = async (pattern: RegExp, fields: Partial<Hello>) => {
-      const stranger = await Stranger.connect();
+      const stranger = await Stranger.connect(cluster.ports[leader]!);
       stranger.send(hello(fields));
       await until("the answer", () => stranger.received > 0);
       await says(pattern, mark);
@@ -210,7 +134,7 @@ describe("foreigners are refused", () => {
   });
 
   test("a request that makes no sense is answered, and the connection goes on", async () => {
-    const stranger = await Stranger.connect();
+    const stranger = await Stranger.connect(cluster.ports[leader]!);
     stranger.send(hello());
     await until("the answer to the hello", () => stranger.received > 0);
     for (const number of [method.get, method.put, method.delete, 9, method.form]) {
@@ -229,7 +153,7 @@ test("a client that never reads is cut off and others are served", async () => {
   const client = cluster.client();
   await client.put("large", new Uint8Array(1024 * 1024).fill(0x61));
   const mark = cluster.logOf(leader).length;
-  const stranger = await Stranger.connect();
+  const stranger = await Stranger.connect(cluster.ports[leader]!);
   stranger.send(hello());
   await until("the answer to the hello", () => stranger.received > 0);
   stranger.stopReading();

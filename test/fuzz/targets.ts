@@ -6,6 +6,7 @@ import { connectionTarget } from "./connection.ts";
 import { framesTarget } from "./frames.ts";
 import type { FuzzTarget } from "./fuzzer.ts";
 import { identityTarget } from "./identity.ts";
+import { impostorTarget } from "./impostor.ts";
 import { messagesTarget } from "./messages.ts";
 import { raftLogTarget } from "./raft-log.ts";
 import { sqliteTarget, storeTarget } from "./store.ts";
@@ -18,6 +19,7 @@ export const targets: readonly FuzzTarget[] = [
   messagesTarget,
   connectionTarget,
   clientTarget,
+  impostorTarget,
   identityTarget,
   raftLogTarget,
   storeTarget,

@@ -7,7 +7,8 @@ import { randomBytes, randomNumber } from "./mutate.ts";
 
 export function randomSnapshotHead(prng: Prng): SnapshotHead {
   const number = () => randomNumber(prng);
-  return { token: number(), index: number(), term: number(), revision: number(), bytes: number() };
+  const place = () => Math.min(number(), 2 ** 52);
+  return { token: number(), index: place(), term: place(), revision: place(), bytes: number() };
 }
 
 export function randomRows(prng: Prng): LiveRow[] {

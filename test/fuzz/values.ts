@@ -1,12 +1,19 @@
 /** Valid values of everything that has an encoding, drawn at random. */
 import type { Prng } from "../../src/env/prng.ts";
 import type { Command, SessionStamp } from "../../src/kv/command.ts";
-import { principalBytesMax, sessionNameBytesMax } from "../../src/kv/limits.ts";
+import { commandTimeMsMax, principalBytesMax, sessionNameBytesMax } from "../../src/kv/limits.ts";
 import type { Result } from "../../src/kv/result.ts";
 import { statuses } from "../../src/kv/status.ts";
 import { type Bytes, emptyBytes } from "../../src/lib/bytes.ts";
 import { ByteWriter } from "../../src/lib/codec.ts";
-import type { Entry, EntryId, EntryKind, Message, NodeId } from "../../src/raft/types.ts";
+import {
+  type Entry,
+  type EntryId,
+  type EntryKind,
+  indexMax,
+  type Message,
+  type NodeId,
+} from "../../src/raft/types.ts";
 import { beginFrame, endFrame, type FrameKind } from "../../src/rpc/frame.ts";
 import { type Hello, type HelloReply, timeMsMax } from "../../src/rpc/hello.ts";
 import { method } from "../../src/rpc/method.ts";
@@ -71,7 +78,7 @@ export function randomCommand(prng: Prng): Command {
   const type = prng.pick(["put", "delete"] as const);
   return {
     type,
-    timeMs: randomNumber(prng),
+    timeMs: Math.min(randomNumber(prng), commandTimeMsMax),
     session: prng.chance(1, 3) ? undefined : randomSession(prng),
     principal: randomBytes(prng, prng.chance(1, 5) ? principalBytesMax : 3),
     key: randomBytes(prng, prng.pick([0, 10, 300])),
@@ -96,9 +103,14 @@ export function randomResult(prng: Prng): Result {
 
 const entryKinds: readonly EntryKind[] = ["noop", "command", "config"];
 
+/** A term or an index. */
+function randomPlace(prng: Prng): number {
+  return Math.min(randomNumber(prng), indexMax);
+}
+
 export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
-  const envelope = { from, to, term: randomNumber(prng) };
-  const id = (): EntryId => ({ term: randomNumber(prng), index: randomNumber(prng) });
+  const envelope = { from, to, term: randomPlace(prng) };
+  const id = (): EntryId => ({ term: randomPlace(prng), index: randomPlace(prng) });
   switch (prng.int(1, 8)) {
     case 1:
       return {
@@ -116,20 +128,20 @@ export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
         granted: prng.chance(1, 2),
       };
     case 3: {
-      const prev = { term: Math.min(envelope.term, randomNumber(prng)), index: prng.u32() };
+      const prev = { term: Math.min(envelope.term, randomPlace(prng)), index: prng.u32() };
       const entries = randomEntries(prng, prev, envelope.term);
-      return { kind: "append-entries", ...envelope, prev, commit: randomNumber(prng), entries };
+      return { kind: "append-entries", ...envelope, prev, commit: randomPlace(prng), entries };
     }
     case 4:
       return {
         kind: "append-entries-reply",
         ...envelope,
         accepted: prng.chance(1, 2),
-        index: randomNumber(prng),
+        index: randomPlace(prng),
         hint: id(),
       };
     case 5:
-      return { kind: "heartbeat", ...envelope, commit: randomNumber(prng), context: randomNumber(prng) };
+      return { kind: "heartbeat", ...envelope, commit: randomPlace(prng), context: randomNumber(prng) };
     case 6:
       return { kind: "install-snapshot", ...envelope, start: id() };
     case 7:

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { type Command, decodeCommand, encodeCommand, stampTime } from "../../src/kv/command.ts";
+import { commandTimeMsMax } from "../../src/kv/limits.ts";
 import { type Bytes, emptyBytes, equalBytes, fromHex, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 import { ByteWriter, DecodeError } from "../../src/lib/codec.ts";
 import { eachSeed } from "../leveldb/seed.ts";
@@ -51,7 +52,7 @@ test("what is encoded is decoded, with the largest numbers and the empty key", (
   const most = Number.MAX_SAFE_INTEGER;
   const large: Command = {
     ...put,
-    timeMs: most,
+    timeMs: commandTimeMsMax,
     session: { name: "x".repeat(64), sequence: most, acknowledged: most - 1, bornMs: most },
     principal: new Uint8Array(255),
     key: emptyBytes,
@@ -63,9 +64,15 @@ test("what is encoded is decoded, with the largest numbers and the empty key", (
 test("the leader's time replaces the client's, and nothing else", () => {
   const source = new Uint8Array([9, ...encode(inSession), 9]);
   const bytes = source.subarray(1, source.length - 1);
-  stampTime(bytes, Number.MAX_SAFE_INTEGER);
-  expect(decodeCommand(bytes)).toEqual({ ...inSession, timeMs: Number.MAX_SAFE_INTEGER });
+  stampTime(bytes, commandTimeMsMax);
+  expect(decodeCommand(bytes)).toEqual({ ...inSession, timeMs: commandTimeMsMax });
   expect([source[0], source.at(-1)]).toEqual([9, 9]);
+});
+
+test("a time that no clock shows is refused: the log's time would never come back from it", () => {
+  expect(() => decodeCommand(encode({ ...put, timeMs: commandTimeMsMax + 1 }))).toThrow(
+    "which no clock shows",
+  );
 });
 
 test("every part of a command that is cut off is refused, and so is whatever follows one", () => {

@@ -64,6 +64,8 @@ export interface ClusterOptions {
   readonly chance?: (id: NodeId) => Chance;
   /** A test speaks for nodes, so that what they say need not be true of their disks. */
   readonly isPlayed?: boolean;
+  /** Messages may be refused: the test damages what a node remembers. */
+  readonly mayRefuse?: boolean;
   /** Told one line for all that happens but messages. */
   readonly onEvent?: (line: () => string) => void;
   /** Told each message that leaves a node. */
@@ -227,7 +229,12 @@ export class Cluster {
     const at = this.network.indexOf(message);
     if (at >= 0) this.network.splice(at, 1);
     if (!this.isConnected(message)) return false;
-    this.run(message.to, (raft) => raft.step(message));
+    const problem = this.run(message.to, (raft) => raft.step(message));
+    if (problem !== undefined) this.#event(() => `${message.to} refuses it: ${problem}`);
+    assert(
+      problem === undefined || this.#options.mayRefuse === true,
+      `members understand each other: ${problem}`,
+    );
     return true;
   }
 

@@ -87,7 +87,7 @@ class Script {
     }
     this.#cluster = new Cluster(
       Number(words[0]),
-      { tuning: tuning as Tuning, onEvent: (line) => !this.#isQuiet && this.#note(line()) },
+      { tuning: tuning as Tuning, mayRefuse: true, onEvent: (line) => !this.#isQuiet && this.#note(line()) },
       logs,
     );
   }

@@ -1,6 +1,8 @@
 import type { Result } from "../../src/kv/result.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
+import { assert } from "../../src/lib/assert.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
+import { describeMessage } from "../../src/raft/describe.ts";
 import { Raft } from "../../src/raft/raft.ts";
 import type {
   Configuration,
@@ -86,10 +88,15 @@ Raft.prototype.overslept = function (this: Raft, ticks: number): void {
   observer?.stepped(this);
 };
 
-Raft.prototype.step = function (this: Raft, message: Message): void {
+Raft.prototype.step = function (this: Raft, message: Message): string | undefined {
   meet(this)?.heard(this, message);
-  step.call(this, message);
+  const problem = step.call(this, message);
+  assert(
+    problem === undefined,
+    `what members send each other is never refused: ${describeMessage(message)}: ${problem}`,
+  );
   observer?.stepped(this);
+  return problem;
 };
 
 Raft.prototype.start = function (this: Raft, command: Bytes) {
