@@ -47,7 +47,10 @@ export function problemOf(message: Message, receiver: Receiver): string | undefi
   return undefined;
 }
 
-/** What is committed is never replaced (paper 5.4.3), nor what this leader was told that it is here (5.3: it only appends). */
+/**
+ * What is committed is never replaced (paper 5.4.3). Nor is what the leader of this term was told to be here: it only
+ * appends (5.3).
+ */
 function problemOfEntries({ entries, term }: AppendEntries, receiver: Receiver): string | undefined {
   const { log } = receiver;
   const accepted = term === receiver.term ? receiver.acceptedIndex : 0;

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { clientEndsOf } from "../../src/client/client-ends.ts";
 import { KVClient } from "../../src/client/kv-client.ts";
+import { StateMachine } from "../../src/kv/state-machine.ts";
 import { statusOf } from "../../src/kv/status.ts";
 import type { ByteWriter } from "../../src/lib/codec.ts";
 import { ClientEnd } from "../../src/rpc/client-end.ts";
@@ -306,23 +307,21 @@ test("a node whose state was found to differ from a majority's does not come bac
   const world = await started(3, { agreementEntries: 10 });
   const client = world.client();
   for (let at = 0; at < 20; at++) await world.wait(client.put("a", `${at}`));
-  const wrong = world.machines.find((machine) => machine !== world.leader)!;
-  const { clusterId } = readIdentity(wrong.disk, "data")!;
-  // As if both of the others had another hash.
-  for (const other of world.machines.filter((machine) => machine !== wrong)) {
-    const hello = makeHello({ clusterId, nodeId: idOf(other), role: "peer", purpose: "control" });
-    const end = new ClientEnd(world, wrong.address, hello);
-    end.connect();
-    await world.until(() => end.isConnected, "connected");
-    end.send(method.agreement, (body) => {
-      body.varint(10);
-      body.u32(7);
-    });
-    end.flush();
-    await world.run(20);
-    await world.wait(end.close());
-  }
-  await world.until(() => wrong.failure !== undefined, "it stops");
+  // Bad memory changes one command of one node.
+  const { applyCommand } = StateMachine.prototype;
+  let victim: StateMachine | undefined;
+  StateMachine.prototype.applyCommand = function (this: StateMachine, index, data) {
+    victim ??= this;
+    if (this !== victim) return applyCommand.call(this, index, data);
+    const other = data.slice();
+    other[other.length - 1]! ^= 1;
+    return applyCommand.call(this, index, other);
+  };
+  await world.wait(client.put("a", "wrong"));
+  StateMachine.prototype.applyCommand = applyCommand;
+  for (let at = 0; at < 20; at++) await world.wait(client.put("a", `${at}`));
+  await world.until(() => world.machines.some(({ failure }) => failure !== undefined), "it stops");
+  const wrong = world.machines.find(({ failure }) => failure !== undefined)!;
   expect(wrong.failure!.message).toContain("differs from that of a majority");
   expect(() => wrong.start()).toThrow("differs from that of a majority");
   expect(codesOf(wrong)).toEqual(["CORRUPTION"]);
