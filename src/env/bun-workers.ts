@@ -102,10 +102,10 @@ class BunWorkerThread implements WorkerThread {
       this.#hear(next.message);
   }
 
-  end(): boolean {
+  end(msMax = endMsMax): boolean {
     this.post(endMessage);
     this.#isEnded = true;
-    const outcome = Atomics.wait(this.#counters, endedPlace, 0, endMsMax);
+    const outcome = Atomics.wait(this.#counters, endedPlace, 0, msMax);
     this.#port.close();
     // Whether it has ended or hangs: the process may leave it behind.
     this.#worker.unref();

@@ -40,7 +40,8 @@ export interface WorkerThread {
   wait(ms: number): void;
   /**
    * Ends it once it has been told all that was posted, in the middle of its work. Nothing more is received. Returns
-   * false when it does not stop in time (its disk hangs): it may still be at work then.
+   * false when it does not stop in time (its disk hangs): it may still be at work then. In time is within `msMax`, or
+   * within what a slow disk takes.
    */
-  end(): boolean;
+  end(msMax?: number): boolean;
 }

@@ -44,6 +44,10 @@ export class UpkeepThread {
   /** The last one, and how many there were. */
   #install: Install | undefined;
   #installs = 0;
+  /** The worker was waited for in vain. */
+  #hangs = false;
+  /** Reports of the worker so far. */
+  #heard = 0;
   #isCompacting = false;
   #isResting = false;
   #failure: KvraftError | undefined;
@@ -121,10 +125,24 @@ export class UpkeepThread {
     this.#tell({ kind: "rest", isResting });
   }
 
-  /** Returns when everything sealed is durable. */
+  /** Returns when everything sealed is durable. Throws IO_ERROR when the worker does nothing for seconds. */
   finishFlushes(): void {
     this.#checkFailure();
-    while (this.#sealed.length > 0) this.#wait();
+    let idleWaits = 0;
+    while (this.#sealed.length > 0) {
+      const [slices, heard] = [this.slices, this.#heard];
+      this.#wait();
+      idleWaits = slices === this.slices && heard === this.#heard ? idleWaits + 1 : 0;
+      if (idleWaits >= idleWaitsMax) this.#giveUp();
+    }
+  }
+
+  #giveUp(): never {
+    this.#hangs = true;
+    const text =
+      `Cannot store what is in memory in "${this.#options.folder}": its disk has done nothing for ` +
+      `${(idleWaitsMax * waitMs) / 1000} s; check the disk`;
+    throw new KvraftError("IO_ERROR", text);
   }
 
   /** Returns when all runs are one. */
@@ -149,7 +167,7 @@ export class UpkeepThread {
     this.#install?.close();
     this.#dropSealed();
     this.runs.close();
-    const hasEnded = this.#thread?.end() ?? true;
+    const hasEnded = this.#thread?.end(this.#hangs ? hangingEndMs : undefined) ?? true;
     this.#thread = undefined;
     return hasEnded;
   }
@@ -175,6 +193,7 @@ export class UpkeepThread {
   }
 
   #hear(report: UpkeepReport): void {
+    this.#heard++;
     switch (report.kind) {
       case "installed":
         return this.#installed(report);
@@ -260,3 +279,7 @@ export class UpkeepThread {
 
 /** A worker that has nothing to say is asked again: nothing depends on it. */
 const waitMs = 1000;
+/** After so many of these waits in which it did nothing its disk hangs. */
+const idleWaitsMax = 5;
+/** What a worker whose disk hangs still gets to end. */
+const hangingEndMs = 100;

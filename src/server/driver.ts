@@ -407,7 +407,8 @@ export class Driver {
     if (this.#isRestoring) return 0;
     const { pressure } = this.#options.store;
     if (pressure === 0) return Number.POSITIVE_INFINITY;
-    return Math.max(0, (1 - pressure) * pressedTickBytesMax - this.#pressedBytes);
+    // A whole number: so many bytes may be read from the disk.
+    return Math.max(0, Math.floor((1 - pressure) * pressedTickBytesMax) - this.#pressedBytes);
   }
 
   #apply(entry: Entry): void {

@@ -310,6 +310,10 @@ class CrashFile implements DiskFile {
 
   read(offset: number, length: number): Bytes {
     assert(!this.#isClosed, "a file is used before it is closed");
+    assert(
+      Number.isInteger(offset) && Number.isInteger(length),
+      "a disk reads whole bytes, as a real one does",
+    );
     return this.#disk.readFrom(this.#inode, offset, length);
   }
 

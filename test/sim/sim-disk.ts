@@ -347,6 +347,10 @@ class ProcessFile implements DiskFile {
   }
 
   read(offset: number, length: number): Bytes {
+    assert(
+      Number.isInteger(offset) && Number.isInteger(length),
+      "a disk reads whole bytes, as a real one does",
+    );
     return this.#used().bytes.slice(offset, offset + length);
   }
 
