@@ -58,7 +58,6 @@ export class MergingIterator {
     if (this.#direction === -1) {
       const key = current.key;
       for (const cursor of this.#open()) if (cursor !== current) cursor.seekAfter(key);
-      this.#rival = undefined;
       current.next();
       this.#settle(1);
     } else this.#step(current, 1);

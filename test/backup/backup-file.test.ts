@@ -7,7 +7,11 @@ import { join } from "node:path";
 import { BackupReader, type CheckedBackup } from "../../src/backup/backup-reader.ts";
 import { BackupWriter } from "../../src/backup/backup-writer.ts";
 import { ContentChecksum } from "../../src/backup/content-checksum.ts";
+import { saveSnapshot } from "../../src/backup/save.ts";
 import { Prng } from "../../src/env/prng.ts";
+import { encodeRecord } from "../../src/leveldb/record.ts";
+import { toUtf8 } from "../../src/lib/bytes.ts";
+import { ByteWriter } from "../../src/lib/codec.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { cleanUp, origin, stateOf, temporaryFolder, userRow, writeBackup } from "./folders.ts";
 
@@ -211,6 +215,52 @@ test("a byte that is not as it was written is found, wherever it is, or means no
   // Bytes that SQLite does not use make no difference; a format that is changed is another one.
   expect([...found.keys()].filter((code) => !["CORRUPTION", "none", "FORMAT"].includes(code))).toEqual([]);
   expect(found.get("CORRUPTION")).toBeGreaterThan(150);
+});
+
+test("rows that no backup has are told as such, before any checksum is looked at", () => {
+  const changes: [string, string][] = [
+    ["INSERT INTO kv SELECT * FROM kv WHERE key = x'61'", "its rows are not in the order of their keys"],
+    ["UPDATE kv SET modified = 101 WHERE key = x'61'", "a row has a life that no key can have"],
+    ["UPDATE kv SET created = 0 WHERE key = x'61'", "a row has a life that no key can have"],
+    ["UPDATE kv SET created = 91 WHERE key = x'62'", "a row has a life that no key can have"],
+    ["UPDATE kv SET count = 0 WHERE key = x'61'", "a row has a life that no key can have"],
+  ];
+  for (const [change, problem] of changes) {
+    const path = join(temporaryFolder(), "file");
+    writeBackup(path, users);
+    const database = new Database(path);
+    // The same rows without what SQLite itself checks.
+    for (const step of [
+      "CREATE TABLE loose AS SELECT * FROM kv",
+      "DROP TABLE kv",
+      "ALTER TABLE loose RENAME TO kv",
+    ])
+      database.run(step);
+    database.run(change);
+    database.close();
+    expect(() => check(path)).toThrow(problem);
+  }
+});
+
+test("a state that has fewer or more rows than its node has counted is not backed up", async () => {
+  const record = encodeRecord({ ...users[0]!, isTombstone: false, isComplete: true, lease: 0, expiry: 0 });
+  const row = new ByteWriter();
+  for (const number of [7, 1, record.length]) row.varint(number);
+  row.raw(toUtf8("k"));
+  row.raw(record);
+  for (const counted of [0, 2]) {
+    const folder = temporaryFolder();
+    const source = {
+      ...{ clusterId: origin.clusterId, index: 40, term: 3, bytes: row.length, rowCount: counted },
+      async *[Symbol.asyncIterator]() {
+        yield row.copy();
+      },
+    };
+    const options = { createdAt: origin.createdAt, version: "0.1.0", progress: () => {} };
+    const error: unknown = await saveSnapshot(join(folder, "file"), source, options).catch((cause) => cause);
+    expect(String(error)).toContain(`1 rows have come, and it has ${counted}`);
+    expect(readdirSync(folder)).toEqual([]);
+  }
 });
 
 test("a value that was changed with SQLite's own means is found", () => {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { attemptTimeoutMs } from "../../src/client/limits.ts";
 import { Call, FakeCluster, type Request } from "./fake-cluster.ts";
 
 function puts(cluster: FakeCluster, ...pairs: string[]): Call[] {
@@ -305,6 +306,39 @@ test("when a server took it and never answered its deadline says that the outcom
   await cluster.runUntil(() => calls[0]!.isSettled);
   expect(calls[0]!.result).toBe("unknown/Deadline");
   expect(await calls[0]!.settledAtMs).toBeGreaterThanOrEqual(700);
+  await cluster.close();
+});
+
+test("a session whose last write has an unknown outcome is not used again", async () => {
+  const cluster = new FakeCluster(1, { timeoutMs: 700 });
+  const [server] = cluster.servers;
+  const calls = puts(cluster, "a=1");
+  await cluster.runUntil(() => calls[0]!.isSettled);
+  expect(calls[0]!.result).toBe("unknown/Deadline");
+  server!.take();
+  server!.handle = answer;
+  const next = puts(cluster, "b=2");
+  await cluster.runUntil(() => next[0]!.isSettled);
+  // In the first session it would stand behind a gap for ever if the first write was never applied.
+  expect(server!.take()).toEqual(["put b=2 s2#1"]);
+  await cluster.close();
+});
+
+test("a write that is sent late, by a slow dial, does not acknowledge its own result", async () => {
+  const cluster = new FakeCluster(2);
+  const [slow, fast] = cluster.servers;
+  cluster.net.slowMsByPort.set(slow!.address.port, attemptTimeoutMs + 30);
+  fast!.handle = (request) => {
+    if (request.key !== "c") request.ok();
+  };
+  const calls = puts(cluster, "a=1");
+  await cluster.run(60);
+  calls.push(...puts(cluster, "b=2"));
+  // The first attempt of "a" ends, and all go to the other server. The first attempt of "b" still waits for the dial.
+  await cluster.runUntil(() => calls.every((call) => call.isSettled));
+  puts(cluster, "c=3");
+  await cluster.runUntil(() => slow!.requests.length > 0, 200);
+  expect(slow!.requests[0]!.command!.session).toMatchObject({ sequence: 2, acknowledged: 1 });
   await cluster.close();
 });
 

@@ -65,9 +65,10 @@ test("a retry is answered with the original result, and does nothing", () => {
   expect(machine.applyCommand(3, put("a", "1", session))).toEqual({ status: "OK", revision: 1 });
   expect(textOf(machine, "a")).toBe("2");
   expect(machine.applyCommand(4, remove("gone", { ...session, sequence: 2 })).status).toBe("ErrNoKey");
-  machine.applyCommand(5, put("gone", "back"));
+  expect(machine.applyCommand(5, put("gone", "back")).revision).toBe(3);
   expect(machine.applyCommand(6, remove("gone", { ...session, sequence: 2 })).status).toBe("ErrNoKey");
   expect(textOf(machine, "gone")).toBe("back");
+  expect(machine.revision).toBe(3);
 });
 
 test("a command of a session that has ended, or behind a gap, changes nothing but the log's time", () => {

@@ -187,6 +187,15 @@ describe("flushes", () => {
     expect(db.runFiles).toEqual(["000001.run"]);
   });
 
+  test("a store is full before its memtable has no addresses left, however much memory it may use", () => {
+    const db = new TextStore({ memtableBytesMax: 1024 ** 3 });
+    // Each of these values takes a chunk of its own; there are 4096 chunks.
+    const value = "x".repeat(140_000);
+    let puts = 0;
+    for (; !db.store.isFull && puts < 4000; puts++) db.put(`${puts}`, value);
+    expect(puts).toBe(2049);
+  });
+
   test("a reopened store has what was flushed, the sequence and the applied entry, and nothing else", () => {
     const db = new TextStore();
     db.put("a", "1");

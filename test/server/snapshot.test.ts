@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
 import type { KVClient } from "../../src/client/kv-client.ts";
+import { statusOf } from "../../src/kv/status.ts";
+import { toHex } from "../../src/lib/bytes.ts";
+import { ByteReader, type ByteWriter } from "../../src/lib/codec.ts";
+import { ClientEnd } from "../../src/rpc/client-end.ts";
+import { makeHello, noId } from "../../src/rpc/hello.ts";
+import { type Method, method } from "../../src/rpc/method.ts";
+import { decodeAnswerHead } from "../../src/rpc/reply.ts";
+import { encodeRequestHead } from "../../src/rpc/request.ts";
+import { decodeSnapshotHead } from "../../src/rpc/snapshot-requests.ts";
 import { type Machine, World } from "./world.ts";
 
 /** Small files, and no tail: the log begins late soon. */
@@ -111,6 +120,44 @@ test("a transfer whose source has died for good is begun again at another one, a
   );
   await checkAll(world, client, 400);
   await world.wait(client.close());
+  await world.stop();
+});
+
+test("the last piece of a snapshot can be asked for again, and no piece before it", async () => {
+  const { world, client } = await cluster();
+  const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+  const end = new ClientEnd(world, world.leader!.address, hello);
+  const ask = async (number: Method, write: (body: ByteWriter) => void) => {
+    const encode = (body: ByteWriter) => {
+      encodeRequestHead(body, 5000);
+      write(body);
+    };
+    const result = await world.wait(end.call(number, encode, 5000));
+    if (!result.ok) throw new Error(result.text);
+    const reader = new ByteReader(result.body);
+    const status = statusOf(reader.u8());
+    if (status === "OK") decodeAnswerHead(reader);
+    return { status, reader };
+  };
+  const { token } = decodeSnapshotHead((await ask(method.openSnapshot, (body) => body.u8(0))).reader);
+  const read = async (number: number) => {
+    const { status, reader } = await ask(method.readSnapshot, (body) => {
+      body.varint(token);
+      body.varint(number);
+    });
+    return status === "OK" ? toHex(reader.rest()) : status;
+  };
+  const first = await read(0);
+  expect(first?.length).toBeGreaterThan(1000);
+  expect(await read(0)).toBe(first);
+  const last = await read(1);
+  expect(await read(1)).toBe(last);
+  expect([await read(0), await read(2), await read(3)]).toEqual([
+    "ErrSnapshot",
+    "ErrSnapshot",
+    "ErrSnapshot",
+  ]);
+  await world.wait(Promise.all([end.close(), client.close()]));
   await world.stop();
 });
 
