@@ -396,6 +396,7 @@ export class Node {
       store: this.#store,
       driver: this.#driver,
       call: (from, method, write, timeoutMs) => this.#peers.call(from, method, write, timeoutMs),
+      silentMs: this.#options.config.timings.electionMinMs,
       log: (line) => this.#options.log("info", line),
       restored: () => this.#restored(),
     });

@@ -30,6 +30,8 @@ export interface SnapshotFetchOptions {
     write: (body: ByteWriter) => void,
     timeoutMs: number,
   ) => Promise<CallResult>;
+  /** A source that has not answered for so long gives way to another node that leads now and offers the state. */
+  readonly silentMs: number;
   readonly log: (line: string) => void;
   /** The store is another one now, durably. */
   readonly restored: () => void;
@@ -40,6 +42,8 @@ const retryMs = 200;
 /** The pause after a transfer that came to nothing, in ms: twice as long each time, while the same node offers it. */
 const pauseMsMin = 200;
 const pauseMsMax = 10_000;
+/** A source that is slow and gets on may take so many times what its slowest piece took, before it counts as silent. */
+const slowPieces = 4;
 /** How often people are told how far it is, in ms. */
 const tellEveryMs = 5_000;
 
@@ -60,9 +64,11 @@ export class SnapshotFetch {
   }
 
   /**
-   * The leader says that this node needs the state. Offers that come during a transfer change nothing, unless its source
-   * is another node that does not answer any more: the cluster may wait for this one. Nor do they in the pause after one
-   * that has failed: what is damaged would be fetched without end.
+   * The leader says that this node needs the state, again and again. Offers that come during a transfer change nothing,
+   * unless its source is another node that does not answer any more (it hangs, or is cut off): the cluster may wait for
+   * this one. A source that gets on is kept, whoever leads, so that changes of the leader do not send the transfer back to
+   * its start again and again. Offers in the pause after a transfer that has failed change nothing either: what is
+   * damaged would be fetched without end.
    */
   offered(from: NodeId): void {
     if (this.#transfer !== undefined) return this.#transfer.replaceBy(from);
@@ -99,6 +105,8 @@ export class SnapshotFetch {
   }
 }
 
+const replacedText = "its source does not answer, and another node offers it";
+
 class Transfer {
   isStopped = false;
   readonly #options: SnapshotFetchOptions;
@@ -111,9 +119,13 @@ class Transfer {
   /** Wakes up who waits for the store's worker. */
   #wake: () => void = () => {};
   #isInstalled = false;
-  /** What was asked last has got no answer. */
-  #isUnanswered = false;
-  /** Somebody else has the state, too, and answers. */
+  /** When what is asked now was asked for the first time; undefined while nothing is. */
+  #askedAtMs: number | undefined;
+  /** The longest time that an answer took so far. */
+  #slowestMs = 0;
+  /** Ends the wait for the answer that is outstanding. */
+  #giveUp: (result: CallResult) => void = () => {};
+  /** Another node is to be asked instead. */
   #isReplaced = false;
   #refusal: KvraftError | undefined;
 
@@ -129,8 +141,14 @@ class Transfer {
     this.#wake();
   }
 
+  /** Another node leads and offers the state: it is asked instead when the source is silent. */
   replaceBy(from: NodeId): void {
-    if (from !== this.#from && this.#isUnanswered) this.#isReplaced = true;
+    const { clock, silentMs } = this.#options;
+    if (from === this.#from || this.#isReplaced || this.#askedAtMs === undefined) return;
+    const waitedMs = clock.monotonicMs() - this.#askedAtMs;
+    if (waitedMs < Math.max(silentMs, slowPieces * this.#slowestMs)) return;
+    this.#isReplaced = true;
+    this.#giveUp({ ok: false, reason: "unreachable", wasSent: true, text: replacedText });
   }
 
   /** Resolves with why nothing came of it; undefined when it is done or not needed. */
@@ -202,9 +220,8 @@ class Transfer {
         body.varint(number);
       };
       const piece = await this.#ask(method.readSnapshot, write, decodeSnapshotPiece, true);
-      this.#isUnanswered = piece === undefined;
       if (piece !== undefined) return piece;
-      if (this.#isReplaced) return "its source does not answer, and another node offers it";
+      if (this.#isReplaced) return replacedText;
       if (this.isStopped || clock.monotonicMs() > untilMs) return "its source cannot be reached";
       await new Promise<void>((resolve) => clock.after(retryMs, resolve));
     }
@@ -232,8 +249,15 @@ class Transfer {
       encodeRequestHead(body, snapshotPieceMsMax);
       write(body);
     };
-    const result = await this.#options.call(this.#from, number, encode, snapshotPieceMsMax);
+    const { clock, call } = this.#options;
+    this.#askedAtMs ??= clock.monotonicMs();
+    const result = await new Promise<CallResult>((resolve, reject) => {
+      this.#giveUp = resolve;
+      call(this.#from, number, encode, snapshotPieceMsMax).then(resolve, reject);
+    });
     if (!result.ok) return isRetried ? undefined : result.text;
+    this.#slowestMs = Math.max(this.#slowestMs, clock.monotonicMs() - this.#askedAtMs);
+    this.#askedAtMs = undefined;
     try {
       const reader = new ByteReader(result.body);
       if (statusOf(reader.u8()) !== "OK") return decodeRefusal(reader).text;

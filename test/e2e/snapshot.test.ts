@@ -104,6 +104,44 @@ test("a transfer that is cut short by kill -9 twice begins again, and ends", asy
   expect(bytes).toBeGreaterThan(12_000_000);
 }, 60_000);
 
+test("a transfer whose source freezes begins anew at the new leader, as soon as there is one", async () => {
+  await using cluster = new Cluster({ limits: smallLimits });
+  const proxies = await startProxied(cluster, new Prng(1));
+  const source = await cluster.awaitLeader();
+  const [away, other] = [(source + 1) % 3, (source + 2) % 3] as [number, number];
+  await cluster.stop(away);
+  const clients = Array.from({ length: 4 }, () => cluster.client({ timeoutMs: 20_000 }));
+  await putMany(clients, { name: "large", count: 4_000, keys: 4_000, valueBytes: 3_000 });
+  const toSource = proxies.rows[away]![source]!;
+  toSource.weather = { lossPercent: 0, delayPercent: 100, delayMsMin: 60, delayMsMax: 80 };
+  cluster.restart(away);
+  await until("a transfer begins", () => countOf(cluster, away, fetchBegins) === 1);
+  await Bun.sleep(500);
+  cluster.pause(source);
+  await until(
+    "a transfer from the new leader begins",
+    () => countOf(cluster, away, fetchBegins) === 2,
+    20_000,
+    () => cluster.logOf(away).slice(-1500),
+  );
+  const electedMs = lastMoment(cluster.logOf(other), /candidate→leader/);
+  const begunMs = lastMoment(cluster.logOf(away), /Fetching the state after entry/);
+  process.stdout.write(
+    `the source froze: the transfer began anew ${begunMs - electedMs} ms after the election\n`,
+  );
+  // An election timeout is 300 to 600 ms; the rest is for a busy machine.
+  expect(begunMs - electedMs).toBeLessThan(2_000);
+  await awaitFetched(cluster, away, 1);
+  cluster.resume(source);
+  await expectEqualStates(cluster, [0, 1, 2]);
+}, 60_000);
+
+/** When a line of that kind was logged last, in ms since 1970. */
+function lastMoment(log: string, pattern: RegExp): number {
+  const line = log.split("\n").findLast((each) => pattern.test(each));
+  return Date.parse(line!.split(" ")[0]!);
+}
+
 /** So much that no log leads back to what was before. */
 async function putOverTheTail(cluster: Cluster): Promise<void> {
   const before = Math.max(...(await cluster.status()).map(({ lastIndex }) => lastIndex ?? 0));

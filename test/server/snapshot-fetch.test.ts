@@ -94,3 +94,102 @@ test("a state whose sum is not that of what arrived is given up before anything 
     expect(lines.some((line) => line.includes("its checksum is not that of what arrived"))).toBe(crc === 1);
   }
 });
+
+const electionMs = 300;
+
+/** A transfer from `one` in pieces that take so long; `silent` sources answer nothing at all. */
+function slowFetching(pieceMs: number, pieceCount: number) {
+  const clock = new ManualClock();
+  const opened: { readonly from: string; readonly atMs: number }[] = [];
+  const silent = new Set<string>();
+  const lines: string[] = [];
+  let isFinished = false;
+  const answer = (from: string, number: number, write: (body: ByteWriter) => void): Uint8Array => {
+    const request = new ByteWriter();
+    write(request);
+    const body = new ByteWriter();
+    encodeAnswerHead(body, statusNumber("OK"), { term: 1, revision: 60 });
+    if (number === method.openSnapshot) {
+      opened.push({ from, atMs: clock.monotonicMs() });
+      encodeSnapshotHead(body, { token: 1, index: 9, term: 1, revision: 60, bytes: 10 });
+      return body.take();
+    }
+    const isLast = request.take().at(-1) === pieceCount - 1;
+    encodeSnapshotPiece(body, {
+      rows: new Uint8Array(0),
+      end: isLast ? { rowCount: 0, crc: 0 } : undefined,
+    });
+    return body.take();
+  };
+  const fetch = new SnapshotFetch({
+    clock,
+    silentMs: electionMs,
+    store: {
+      sequence: 50,
+      beginInstall: () => ({
+        isFinishing: false,
+        add: () => {},
+        finish: () => {
+          isFinished = true;
+        },
+        abandon: () => {},
+      }),
+    },
+    driver: { applied: { index: 5, term: 1 }, beginRestore: () => true },
+    call: (from: string, number: number, write: (body: ByteWriter) => void, timeoutMs: number) =>
+      new Promise((resolve) => {
+        clock.after(pieceMs, () => {
+          if (!silent.has(from)) resolve({ ok: true, body: answer(from, number, write) });
+        });
+        clock.after(timeoutMs, () => resolve({ ok: false, text: "no answer" }));
+      }),
+    log: (line: string) => lines.push(line),
+    restored: () => {},
+  } as unknown as SnapshotFetchOptions);
+  /** Lets time pass while the leader at that moment offers the state, as it does with every heartbeat. */
+  const run = async (ms: number, leader: () => NodeId | undefined): Promise<void> => {
+    for (let passed = 0; passed < ms && !isFinished; passed += 10) {
+      const from = leader();
+      if (passed % 50 === 0 && from !== undefined) fetch.offered(from);
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.run(10);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { clock, opened, silent, lines, run, isFinished: () => isFinished };
+}
+
+test("a transfer from a source that froze begins anew at the new leader within an election timeout", async () => {
+  const { clock, opened, silent, run, isFinished } = slowFetching(20, 100);
+  await run(500, () => one);
+  silent.add(one);
+  // Nobody leads for a while: then the source is all that there is.
+  await run(400, () => undefined);
+  expect(opened.length).toBe(1);
+  const electedMs = clock.monotonicMs();
+  await run(5000, () => two);
+  expect(opened.map(({ from }) => from)).toEqual([one, two]);
+  expect(opened[1]!.atMs - electedMs).toBeLessThan(electionMs);
+  expect(isFinished()).toBe(true);
+});
+
+test("a source that froze before it has said anything gives way, too", async () => {
+  const { clock, opened, silent, run, isFinished } = slowFetching(20, 10);
+  silent.add(one);
+  await run(100, () => one);
+  const electedMs = clock.monotonicMs();
+  await run(5000, () => two);
+  expect(opened.map(({ from }) => from)).toEqual([two]);
+  expect(opened[0]!.atMs - electedMs).toBeLessThan(2 * electionMs);
+  expect(isFinished()).toBe(true);
+});
+
+test("a source that gets on is kept while the leadership goes to and fro, also when it is slow", async () => {
+  for (const pieceMs of [20, 250, 800]) {
+    const { clock, opened, run, isFinished } = slowFetching(pieceMs, 40);
+    await run(pieceMs * 4, () => one);
+    await run(60_000, () => (Math.floor(clock.monotonicMs() / 1000) % 2 === 0 ? two : one));
+    expect([pieceMs, opened.map(({ from }) => from)]).toEqual([pieceMs, [one]]);
+    expect(isFinished()).toBe(true);
+  }
+});
