@@ -240,7 +240,10 @@ export class WriteQueue {
   #renew(session: Session, from: number): void {
     if (this.#session === session) this.#session = undefined;
     let first: Write | undefined;
+    // What stands before the moved writes and was not sent in this round stays the next to be sent.
+    let isUnsentBefore = false;
     for (const write of this.#queue) {
+      isUnsentBefore ||= first === undefined && write === this.#unsent;
       if (write.session === undefined) break;
       if (write.session !== session || write.sequence < from) continue;
       if (write.isAbandoned) this.#remove(write);
@@ -249,7 +252,7 @@ export class WriteQueue {
         first ??= write;
       }
     }
-    this.#unsent = first ?? this.#unsent;
+    if (first !== undefined && !isUnsentBefore) this.#unsent = first;
   }
 
   #remove(write: Write): void {

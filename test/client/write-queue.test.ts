@@ -374,6 +374,24 @@ test("a write that expires behind nobody leaves those after it in a new session,
   await cluster.close();
 });
 
+test("a write that expires between two rounds does not hide an earlier one of an unknown outcome: all still goes out", async () => {
+  const cluster = new FakeCluster(1, { timeoutMs: 700 });
+  const [server] = cluster.servers;
+  const calls = puts(cluster, "a=1");
+  await cluster.run(600);
+  server!.handle = (request) => request.refuse("ErrWrongLeader");
+  calls.push(...puts(cluster, "b=2"));
+  await cluster.run(600);
+  calls.push(...puts(cluster, "c=3"));
+  await cluster.runUntil(() => calls[1]!.isSettled);
+  server!.take();
+  server!.handle = answer;
+  await cluster.runUntil(() => calls[2]!.isSettled);
+  expect(results(calls)).toEqual(["unknown/Deadline", "not-done/Deadline", "OK"]);
+  expect(server!.take()).toEqual(["put a=1 s1#1", "put c=3 s2#1"]);
+  await cluster.close();
+});
+
 test("a reply that cannot be read counts as none: the write is sent again under its number", async () => {
   const cluster = new FakeCluster(1);
   const [server] = cluster.servers;
