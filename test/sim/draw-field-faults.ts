@@ -27,5 +27,11 @@ export function withFieldFaults(plan: Plan, prng: Prng): Plan {
   const isCareless = prng.chance(1, 10);
   for (let left = isCareless ? prng.int(2, 6) : 0; left > 0; left--) faults.push(drawn("bit-rot"));
   const incidents = [...plan.incidents, ...faults].sort((a, b) => a.atMs - b.atMs);
-  return { ...plan, incidents, isCareless };
+  return { ...plan, incidents, isCareless, lastSilence: drawLastSilence(prng) };
+}
+
+function drawLastSilence(prng: Prng): Plan["lastSilence"] {
+  if (!prng.chance(1, 2)) return undefined;
+  const between = prng.pick(["machines", "clients", "all"] as const);
+  return { between, forMs: prng.pick([prng.int(500, 5000), prng.int(5000, 40_000)]) };
 }

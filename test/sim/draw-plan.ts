@@ -72,6 +72,7 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
     weather: drawWeather(prng.fork()),
     isFormationDisturbed,
     isCareless: false,
+    lastSilence: undefined,
     incidents: drawIncidents(prng.fork(), nodes, clients.length, faultsMs, options.kinds),
     faultsMs,
     survivors: drawOrder(prng.fork(), nodes),

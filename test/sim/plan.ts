@@ -1,4 +1,5 @@
 import type { Limits, Timings } from "../../src/config/config.ts";
+import type { LastSilence } from "./last-silence.ts";
 
 /** What a power cut does to what was not synced. */
 export type Fate = "lost" | "kept" | "torn";
@@ -202,6 +203,8 @@ export interface Plan {
   /** Whether more data may be damaged than can be repaired: then the cluster stands still in the end, and must say nothing wrong. */
   readonly isCareless: boolean;
   readonly incidents: readonly Incident[];
+  /** In the end, when all is well again. */
+  readonly lastSilence: LastSilence | undefined;
   /** How long the first phase lasts once the cluster is formed. */
   readonly faultsMs: number;
   /** The machines of the second phase by preference: the first majority of those that still can. */
@@ -210,7 +213,7 @@ export interface Plan {
 
 /** The world as people read it: a line for what it is, and one for each incident. */
 export function describePlan(plan: Plan): string[] {
-  const { machines, clients, weather, limits, timings } = plan;
+  const { machines, clients, weather, limits, timings, lastSilence } = plan;
   const operations = clients.reduce((sum, client) => sum + client.operations, 0);
   const depths = clients.map((client) => client.depth).join(" ");
   const clocks = machines.map(
@@ -230,7 +233,8 @@ export function describePlan(plan: Plan): string[] {
       `${timings.electionMaxMs}, disk stall ${timings.diskStallMs} ms`,
     `  survivors: ${plan.survivors.map((place) => `n${place + 1}`).join(" ")}` +
       `${plan.isFormationDisturbed ? "; disturbed while it is formed" : ""}` +
-      `${plan.isCareless ? "; a majority may be damaged" : ""}`,
+      `${plan.isCareless ? "; a majority may be damaged" : ""}` +
+      `${lastSilence === undefined ? "" : `; in the end ${lastSilence.forMs} ms of silence between ${lastSilence.between}`}`,
     ...plan.incidents.map((incident) => `  ${describeIncident(incident)}`),
   ];
 }

@@ -25,6 +25,7 @@ import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Operation } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
 import { Incidents } from "./incidents.ts";
+import { checkLastSilence } from "./last-silence.ts";
 import { LogChecker } from "./log-checker.ts";
 import { type Observer, observe } from "./observe.ts";
 import { SimOperator } from "./operator.ts";
@@ -310,15 +311,31 @@ export class Simulation implements Observer {
         this.#logs.isBounded(this.#cores.get(machine)!, machine.disk.files().keys(), this.plan.limits),
       ),
     );
+    this.#checkLastSilence(core);
   }
 
-  /** Writes a key of its own and reads all keys, each until it succeeds. */
-  #probe(client: SimClient): { isDone: boolean } {
+  #checkLastSilence(core: readonly SimMachine[]): void {
+    const { net, clients } = this;
+    const { lastSilence, timings } = this.plan;
+    if (lastSilence === undefined) return;
+    this.trace.add("── all is well, and the network falls silent");
+    const world = {
+      ...{ net, core, clients, electionMaxMs: timings.electionMaxMs },
+      runFor: (ms: number) => this.#runFor(ms),
+      until: (what: string, msMax: number, condition: () => boolean) => this.#until(what, msMax, condition),
+      isRecovered: () => this.#isConverged(core),
+      probe: (client: SimClient) => this.#probe(client, 0),
+    };
+    checkLastSilence(world, lastSilence);
+  }
+
+  /** Writes a key of its own and reads `reads` others, each until it succeeds. */
+  #probe(client: SimClient, reads = 40): { isDone: boolean } {
     const probe = { isDone: false };
     const run = async () => {
       const own = `own/${client.name}`;
       await client.insist(() => ({ operation: "put", key: own, value: client.newValue() }));
-      for (const key of [own, ...this.#state.keys].slice(0, 40))
+      for (const key of [own, ...this.#state.keys].slice(0, reads))
         await client.insist(() => ({ operation: "get", key, value: undefined }));
       probe.isDone = true;
     };
