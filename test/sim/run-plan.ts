@@ -1,7 +1,8 @@
 import { messageOf } from "../../src/lib/error.ts";
+import type { Coverage } from "./coverage.ts";
 import type { Plan } from "./plan.ts";
 import type { StoreWork } from "./sim-workers.ts";
-import { type Coverage, Simulation } from "./simulation.ts";
+import { Simulation } from "./simulation.ts";
 
 /** What became of one run. */
 export interface Report {

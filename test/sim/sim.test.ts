@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
+import type { Coverage } from "./coverage.ts";
 import { type DrawOptions, drawPlan } from "./draw-plan.ts";
 import { describePlan, type IncidentKind, type Plan } from "./plan.ts";
 import { type Report, runPlan } from "./run-plan.ts";
 import { seedOf } from "./seeds.ts";
 import { shrink } from "./shrink.ts";
 import { addStoreWork, noStoreWork } from "./sim-workers.ts";
-import type { Coverage } from "./simulation.ts";
 
 // Goal: whole nodes and clients, through every fault we can think of, keep what they promise: each run is safe while
 // everything fails, and live once a majority is healed. Method: worlds drawn from seeds, in virtual time (DESIGN.md).

@@ -24,13 +24,14 @@ import type {
 import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Operation } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
+import type { Coverage } from "./coverage.ts";
 import { Incidents } from "./incidents.ts";
 import { checkLastSilence } from "./last-silence.ts";
 import { LogChecker } from "./log-checker.ts";
 import { type Observer, observe } from "./observe.ts";
 import { SimOperator } from "./operator.ts";
 import type { Plan } from "./plan.ts";
-import { RaftChecker, type RaftCoverage } from "./raft-checker.ts";
+import { RaftChecker } from "./raft-checker.ts";
 import { SimClient } from "./sim-client.ts";
 import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
@@ -42,26 +43,6 @@ import { StoreChecker } from "./store-checker.ts";
 import { chooseSurvivors, isBearable } from "./survivors.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
-
-/** What a run has had of what comes in some runs only: how often. */
-export interface Coverage extends RaftCoverage {
-  /** Files that were dropped from the front of a log. */
-  dropped: number;
-  /** Nodes that have learned that they were removed. */
-  toldRemoved: number;
-  wiped: number;
-  /** Directions of connections whose bytes a silent network took, and that brought them late. */
-  silenced: number;
-  retransmitted: number;
-  /** Knocks of dials that a silent network took. */
-  unansweredDials: number;
-  /** Dials whose name was never answered for. */
-  hangingLookups: number;
-  /** Leaders whose stores hung for so long that they had to hand over. */
-  hangingLeaders: number;
-  /** Runs at whose end nobody could go on, because too much data was lost for good. */
-  hopeless: number;
-}
 
 /** A process that has ended by itself is started again after so long. */
 const restartAfterMs = 300;

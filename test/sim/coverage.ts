@@ -1,0 +1,21 @@
+import type { RaftCoverage } from "./raft-checker.ts";
+
+/** What a run has had of what comes in some runs only: how often. */
+export interface Coverage extends RaftCoverage {
+  /** Files that were dropped from the front of a log. */
+  dropped: number;
+  /** Nodes that have learned that they were removed. */
+  toldRemoved: number;
+  wiped: number;
+  /** Directions of connections whose bytes a silent network took, and that brought them late. */
+  silenced: number;
+  retransmitted: number;
+  /** Knocks of dials that a silent network took. */
+  unansweredDials: number;
+  /** Dials whose name was never answered for. */
+  hangingLookups: number;
+  /** Leaders whose stores hung for so long that they had to hand over. */
+  hangingLeaders: number;
+  /** Runs at whose end nobody could go on, because too much data was lost for good. */
+  hopeless: number;
+}
