@@ -152,6 +152,22 @@ describe("elections", () => {
     }
   });
 
+  test("5.2: a follower that votes in a term that it knew already waits anew", () => {
+    const played = new Played([1, 2]);
+    // A candidate whose log is too short: only its term is taken over.
+    played.step({ ...requestVote({ term: 5, last: { index: 1, term: 1 } }), from: n3 });
+    played.write();
+    played.tick(9);
+    expect(played.state).toMatchObject({ role: "follower", term: 5, vote: undefined });
+    played.step(requestVote({ term: 5, last: { index: 2, term: 2 } }));
+    played.write();
+    expect(played.state).toMatchObject({ term: 5, vote: n2 });
+    played.tick(9);
+    expect(played.state.role).toBe("follower");
+    played.tick(1);
+    expect(played.state.role).toBe("pre-candidate");
+  });
+
   test("5.2: a candidate raises its term, votes for itself, and asks all others", () => {
     const played = new Played([1, 1]);
     played.tick(10);

@@ -63,6 +63,19 @@ test("a probe is repeated each probeTicks, also while reports of an unreachable 
   expect(progress).toMatchObject({ next: 5, isRetry: true });
 });
 
+test("the probe of a follower that cannot be reached is a repetition at once: its entries may be on their way", () => {
+  for (const isAhead of [false, true]) {
+    const progress = new Progress(5);
+    if (isAhead) {
+      progress.accepted(4);
+      progress.sent(6, 10);
+    }
+    expect(progress.isRetry).toBe(false);
+    progress.becomeUnreachable();
+    expect(progress).toMatchObject({ state: "probe", next: 5, isPaused: true, isRetry: true });
+  }
+});
+
 test("entries that make no way for stuckTicks count as lost; any way made starts the wait anew", () => {
   const progress = new Progress(1);
   progress.accepted(0);

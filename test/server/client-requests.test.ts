@@ -26,7 +26,11 @@ class PlayedDriver implements Pick<Driver, "isReady" | "start" | "readIndex" | "
     return { ok: true, index: ++this.proposed, term: 7 } as const;
   }
 
-  readIndex(): boolean {
+  /** The context of the last reads that were asked for. */
+  asked = 0;
+
+  readIndex(context: number): boolean {
+    this.asked = context;
     return true;
   }
 
@@ -82,6 +86,19 @@ class Scene {
     }
   }
 
+  get(key: string): { status: Status | undefined } {
+    const reply: { status: Status | undefined } = { status: undefined };
+    const encode = (body: Parameters<typeof encodeRequestHead>[0]) => {
+      encodeRequestHead(body, 1000);
+      body.u8(0);
+      body.bytes(toUtf8(key));
+    };
+    void this.#end.call(method.get, encode, 5000).then((result) => {
+      if (result.ok) reply.status = statusOf(result.body[0]!);
+    });
+    return reply;
+  }
+
   put(key: string, value: string, bornMs?: number): { status: Status | undefined } {
     const reply: { status: Status | undefined } = { status: undefined };
     const session = bornMs === undefined ? undefined : { name: "s", sequence: 1, acknowledged: 0, bornMs };
@@ -106,6 +123,30 @@ test("a waiter at an index where another term's entry was applied does not get t
   scene.requests.applied({ index: 2, term: 7 }, { status: "OK", revision: 2 });
   await scene.run(20);
   expect([first.status, second.status]).toEqual(["CommitTimeout", "OK"]);
+});
+
+test("reads that waited when the leadership was lost leave room for others: they count no more", async () => {
+  const scene = new Scene();
+  for (let round = 0; round < 3; round++) {
+    // As many as may be in flight: some are asked of the quorum already, the others are of this turn.
+    const reads = Array.from({ length: 60 }, () => scene.get("a"));
+    await scene.run(20);
+    scene.requests.turnBegins();
+    reads.push(...Array.from({ length: 40 }, () => scene.get("a")));
+    await scene.run(20);
+    const refused = scene.get("a");
+    await scene.run(20);
+    expect(refused.status).toBe("ErrBusy");
+    scene.requests.lostLeadership();
+    await scene.run(20);
+    expect(new Set(reads.map(({ status }) => status))).toEqual(new Set(["ErrWrongLeader"]));
+  }
+  const served = scene.get("a");
+  await scene.run(20);
+  scene.requests.turnBegins();
+  scene.requests.readable(scene.driver.asked);
+  await scene.run(20);
+  expect(served.status).toBe("ErrNoKey");
 });
 
 test("limits are told before anything is proposed", async () => {

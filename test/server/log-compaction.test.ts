@@ -40,6 +40,30 @@ function heldBy(peer: string | undefined, logBytes: number): number {
   return requests.heldIndex;
 }
 
+test("of many members that fetch the state, the log is held for the one whose state is the oldest", () => {
+  const open = { applied: { index: 0, term: 1 } };
+  const requests = new SnapshotRequests({
+    clock: { monotonicMs: () => 0 },
+    store: {
+      ...open,
+      scanDurable: () => ({ applied: { ...open.applied }, sequence: 60, bytes: 1000, close: () => {} }),
+    },
+    driver: open,
+    replies: { answer: () => {} },
+    logBytes: () => 5_000_000,
+  } as unknown as SnapshotRequestsOptions);
+  for (const [index, peer] of [
+    [70, "one"],
+    [40, "two"],
+    [90, "three"],
+  ] as const) {
+    open.applied = { index, term: 1 };
+    const replyTo = { method: method.openSnapshot, requestId: 1, connection: { context: { peer } } as never };
+    expect(requests.dispatch(replyTo, new ByteReader(new Uint8Array([0])), 1000)).toBe(true);
+  }
+  expect(requests.heldIndex).toBe(40);
+});
+
 test("a log is dropped up to what the store holds durably, and not beyond what a member fetches", () => {
   expect(keptWith(Number.POSITIVE_INFINITY)).toBe(100);
   expect(keptWith(70)).toBe(70);
