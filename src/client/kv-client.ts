@@ -32,7 +32,7 @@ import { LeaderCalls } from "./leader-calls.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, membersPatienceMs, statusTimeoutMs } from "./limits.ts";
 import { isToldByLeader, type MemberList, type MemberStatus, memberListOf } from "./member-list.ts";
-import { type NodeStatus, nodeStatusOf } from "./node-status.ts";
+import { displacedOf, type NodeStatus, nodeStatusOf } from "./node-status.ts";
 import { SnapshotStream } from "./snapshot-stream.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -151,14 +151,15 @@ export class KVClient {
 
   /**
    * What each server says of itself: those that the client was made with, in their order, then the other members of
-   * the cluster. A server that does not answer is not reachable.
+   * the cluster. A server that does not answer is not reachable, nor is a member at whose address another node answers.
    */
   async status(): Promise<NodeStatus[]> {
     const ends = this.#search.ends;
     const nodes = await Promise.all(ends.map((end) => this.#statusOf(end)));
     for (const end of ends) this.#search.heard(end);
     const others = this.#search.ends.filter((end) => !ends.includes(end));
-    return [...nodes, ...(await Promise.all(others.map((end) => this.#statusOf(end))))];
+    const all = [...nodes, ...(await Promise.all(others.map((end) => this.#statusOf(end))))];
+    return [...all, ...displacedOf(all)];
   }
 
   /**

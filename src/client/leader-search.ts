@@ -9,6 +9,9 @@ const backOffMaxMs = 100;
 /** Rounds among members that answer and know no leader, before all others are asked, too: longer than an election. */
 const memberRoundsMax = 4;
 
+/** A server that says so often in a row that the leader is at its own address is not believed. */
+const selfNamedMax = 5;
+
 type Failed = Pick<Failure, "leader" | "isLate" | "code">;
 
 /**
@@ -33,6 +36,8 @@ export class LeaderSearch {
   #clusterId = noId;
   /** What each end said last of who the members are. */
   readonly #learned = new WeakMap<ClientEnd, string>();
+  /** How often in a row a server that does not lead has said that the leader is at its own address. */
+  #selfNamed = 0;
   /** Tries that failed in a row. */
   #failures = 0;
   /** Nobody asks again before this moment: many callers that fail together are one failure. */
@@ -71,10 +76,11 @@ export class LeaderSearch {
    * closed, but for the one that is asked at the moment.
    */
   learn(addresses: readonly Address[]): void {
-    const names = addresses.map(formatAddress).join(" ");
+    const names = [...new Set(addresses.map(formatAddress))].join(" ");
     if (addresses.length === 0 || names === this.#memberNames) return;
     const { current } = this;
-    const members = addresses.map((address) => this.endOf(address));
+    // Two members may have one address.
+    const members = [...new Set(addresses.map((address) => this.endOf(address)))];
     const others = this.#ends.filter((end) => !members.includes(end));
     const kept = others.filter((end) => end === current || this.#configured.includes(end));
     this.#memberNames = names;
@@ -95,6 +101,7 @@ export class LeaderSearch {
     this.#learnFrom(end);
     if (end !== this.current) return;
     this.#failures = 0;
+    this.#selfNamed = 0;
     this.#hasHeardMember = false;
   }
 
@@ -109,7 +116,7 @@ export class LeaderSearch {
     if (end === this.current) {
       const isMember = this.#at < this.#memberCount;
       if (isMember && code !== "Unreachable") this.#hasHeardMember = true;
-      this.#at = leader === undefined ? this.#next() : this.#placeOf(leader);
+      this.#at = this.#isOther(end, leader) ? this.#placeOf(leader) : this.#next();
       this.#failures++;
       // One round without waiting, so that a leader which is there is found at once.
       const rounds = this.#failures - this.#memberCount;
@@ -129,6 +136,17 @@ export class LeaderSearch {
     const isRoundOver = next === this.#ends.length || (next === this.#memberCount && isHopeful);
     if (isRoundOver) this.#hasHeardMember = false;
     return isRoundOver ? 0 : next;
+  }
+
+  /**
+   * Whether somebody else is named. A leader that is not ready names itself, and is asked again; but who goes on saying
+   * that the leader is where it is itself does not know that the leader has moved.
+   */
+  #isOther(end: ClientEnd, leader: Address | undefined): leader is Address {
+    if (leader === undefined) return false;
+    const isSelf = formatAddress(leader) === formatAddress(end.address);
+    this.#selfNamed = isSelf ? this.#selfNamed + 1 : 0;
+    return this.#selfNamed < selfNamedMax;
   }
 
   /** Each server tells at its hello who the members are, and again when they change. */

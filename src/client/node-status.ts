@@ -76,6 +76,19 @@ export function nodeStatusOf(address: string, json: string): NodeStatus {
   };
 }
 
+/** Members that the leader tells of and that are not where it looks for them: another node answers there. */
+export function displacedOf(nodes: readonly NodeStatus[]): NodeStatus[] {
+  const told = new Set(nodes.map(({ nodeId }) => nodeId));
+  const followers = nodes.flatMap((node) => node.followers ?? []);
+  return followers.flatMap(({ nodeId, address }): NodeStatus[] => {
+    const other = nodes.find((node) => node.reachable && node.address === address);
+    if (nodeId === undefined || address === undefined || told.has(nodeId) || other?.nodeId === undefined)
+      return [];
+    const error = `node ${nodeId} is expected at this address, and node ${other.nodeId} answers there`;
+    return [{ address, reachable: false, nodeId, error }];
+  });
+}
+
 function followerOf(said: unknown): FollowerStatus {
   const fields = fieldsOf(said);
   return { ...textsOf(fields, followerTextKeys), ...numbersOf(fields, followerNumberKeys) };

@@ -108,17 +108,26 @@ export class Joining {
     const { leader, retryable, text } = decodeRefusal(reader);
     if (!retryable) throw new KvraftError("IDENTITY", `Cannot join the cluster: ${text}`);
     this.#tell(text);
-    this.#follow(parseAddress(leader));
+    // The leader has answered, and cannot do it now: it is asked again.
+    if (status === "ErrWrongLeader") this.#follow(parseAddress(leader));
   }
 
   /** Only the leader can let anybody in; of those who know none each is asked again in its turn. */
-  #follow(leader: Address | undefined): void {
+  #follow(named: Address | undefined): void {
     this.#learn(this.#end.servers);
+    // While addresses change, the leader may be said to be where this node is, or where another one has answered.
+    const isElsewhere = named !== undefined && !this.#wasAskedAt(named);
+    const leader = isElsewhere ? named : undefined;
     if (leader === undefined) this.#at = (this.#at + 1) % this.#servers.length;
     const next = leader ?? this.#servers[this.#at]!;
     if (formatAddress(next) === formatAddress(this.#end.address)) return;
     void this.#end.close();
     this.#end = this.#endAt(next);
+  }
+
+  #wasAskedAt(address: Address): boolean {
+    const name = formatAddress(address);
+    return name === formatAddress(this.#options.address) || name === formatAddress(this.#end.address);
   }
 
   #learn(servers: string): void {

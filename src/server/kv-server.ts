@@ -285,7 +285,7 @@ export class KVServer {
     connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
     if (peer !== undefined) {
       this.#guests.set(guestName(peer, hello.purpose), connection);
-      this.#node?.cameBack(peer);
+      this.#node?.cameBack(peer, hello.address);
     }
     return welcome;
   }

@@ -39,6 +39,7 @@ import { decodeMessage } from "./raft-messages.ts";
 import { Replies } from "./replies.ts";
 import { SnapshotFetch } from "./snapshot-fetch.ts";
 import { SnapshotRequests } from "./snapshot-requests.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
 export interface NodeOptions {
   readonly env: Env;
@@ -82,6 +83,7 @@ export class Node {
   readonly #snapshotRequests: SnapshotRequests;
   readonly #snapshotFetch: SnapshotFetch;
   readonly #agreement: Agreement;
+  readonly #whereabouts: Whereabouts;
   readonly #ownAddress: OwnAddress;
   /** As of the last config entry that was applied: committed, and for good. */
   #appliedMembers: Members = noMembers;
@@ -115,6 +117,7 @@ export class Node {
     this.#requests = this.#makeRequests(replies);
     this.#snapshotFetch = this.#makeSnapshotFetch();
     this.#agreement = this.#makeAgreement();
+    this.#whereabouts = this.#makeWhereabouts();
     this.#ownAddress = this.#makeOwnAddress();
     this.#appliedMembers = this.#storedMembers();
     this.#peers = new Peers({
@@ -128,6 +131,7 @@ export class Node {
       message: (from, frame) => this.message(from, frame, "dialled"),
       gone: (nodeId) => this.#driver.reportGone(nodeId),
       removed: (text) => this.#wasRemoved(text),
+      missed: (nodeId, address, found) => this.#whereabouts.missed(nodeId, address, found),
     });
     this.#expire();
     this.#ownAddress.check(this.#members.list);
@@ -149,12 +153,12 @@ export class Node {
     const { leader } = this.#raft;
     if (leader !== undefined || !this.#isRemoved) return this.#addressOf(leader);
     // Nobody tells a removed node who leads, but any member knows.
-    return this.#members.list.find(({ role }) => role === "voter")?.address ?? "";
+    return this.#addressOf(this.#members.list.find(({ role }) => role === "voter")?.nodeId);
   }
 
-  /** Addresses of all members, for clients. */
+  /** Addresses of all members, for clients; two members may have one. */
   get serverAddresses(): readonly string[] {
-    return this.#members.list.map(({ address }) => address);
+    return [...new Set(this.#members.list.map((member) => this.#whereabouts.addressOf(member)))];
   }
 
   /**
@@ -165,9 +169,10 @@ export class Node {
     return nodeId !== this.identity.nodeId && !this.isRemoved(nodeId);
   }
 
-  /** A node of this cluster has connected to this one. */
-  cameBack(nodeId: NodeId): void {
+  /** A node of this cluster has connected to this one, and says where it is found. */
+  cameBack(nodeId: NodeId, address: string | undefined): void {
     this.#peers.cameBack(nodeId);
+    if (address !== undefined) this.#whereabouts.met(nodeId, address);
   }
 
   isRemoved(nodeId: string): boolean {
@@ -235,7 +240,9 @@ export class Node {
   }
 
   get #others(): readonly PeerAddress[] {
-    const others: PeerAddress[] = this.#members.list.filter(({ nodeId }) => nodeId !== this.identity.nodeId);
+    const others: PeerAddress[] = this.#members.list
+      .filter(({ nodeId }) => nodeId !== this.identity.nodeId)
+      .map((member) => ({ nodeId: member.nodeId, address: this.#whereabouts.addressOf(member) }));
     if (this.#source !== undefined && !this.#isKnown(this.#source.nodeId)) others.push(this.#source);
     return others;
   }
@@ -249,6 +256,7 @@ export class Node {
     this.#expiry?.cancel();
     this.#snapshotFetch.stop();
     this.#snapshotRequests.stop();
+    this.#whereabouts.stop();
     this.#ownAddress.stop();
     this.#lostLeadership();
     this.#flushClients();
@@ -423,11 +431,27 @@ export class Node {
     this.#options.failed(error);
   }
 
+  #makeWhereabouts(): Whereabouts {
+    const { env, config, addressOf } = this.#options;
+    const { clusterId, nodeId } = this.identity;
+    return new Whereabouts({
+      ...{ env, clusterId, nodeId, address: config.servers[config.me]!, listed: config.servers },
+      members: () => this.#members.list,
+      isMet: (id) => this.#peers.isMet(id),
+      saidBy: addressOf,
+      // A dial that is told of is not over yet.
+      changed: () => env.clock.soon(() => this.#peers.update(this.#others)),
+    });
+  }
+
   #makeOwnAddress(): OwnAddress {
     const { env, config, join, log, failed } = this.#options;
     const { clusterId, nodeId } = this.identity;
     const address = config.servers[config.me]!;
-    return new OwnAddress({ env, clusterId, nodeId, address, listed: config.servers, join, log, failed });
+    const others = () => this.#whereabouts.all;
+    return new OwnAddress({
+      ...{ env, clusterId, nodeId, address, listed: config.servers, others, join, log, failed },
+    });
   }
 
   #makeRequests(replies: Replies): ClientRequests {
@@ -533,6 +557,7 @@ export class Node {
       .filter((nodeId) => !wasRemoved(before, nodeId));
     if (gone.length > 0) this.#options.removed(gone);
     this.#options.membersChanged();
+    this.#ownAddress.check(this.#members.list);
     if (this.isRemoved(this.identity.nodeId)) this.#wasRemoved("the cluster's members were changed");
   }
 
@@ -548,7 +573,8 @@ export class Node {
   }
 
   #addressOf(nodeId: NodeId | undefined): string {
-    return this.#members.list.find((member) => member.nodeId === nodeId)?.address ?? "";
+    const member = this.#members.list.find((each) => each.nodeId === nodeId);
+    return member === undefined ? "" : this.#whereabouts.addressOf(member);
   }
 
   #decodeMembers(data: Bytes): Members {

@@ -1,6 +1,6 @@
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { type Address, formatAddress } from "../lib/address.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { NodeId } from "../raft/types.ts";
 import { Joining } from "./joining.ts";
@@ -14,6 +14,8 @@ export interface OwnAddressOptions {
   readonly address: Address;
   /** The servers that its configuration lists. */
   readonly listed: readonly Address[];
+  /** Where other members may be. */
+  readonly others: () => readonly Address[];
   /** The server that let it in, if it joined. */
   readonly join: Address | undefined;
   readonly log: (level: "warn" | "info", line: string) => void;
@@ -29,17 +31,22 @@ export class OwnAddress {
   readonly #options: OwnAddressOptions;
   readonly #own: string;
   #asking: Joining | undefined;
+  /** The members' addresses when it was last told that the configuration lists others. */
+  #toldMembers = "";
 
   constructor(options: OwnAddressOptions) {
     this.#options = options;
     this.#own = formatAddress(options.address);
   }
 
-  /** Compares what the members' list says, and asks the others to change what is wrong. */
+  /**
+   * Compares what the members' list says, and asks the others to change what is wrong: at the start, and whenever the list
+   * changes, as an old log may hold an older list.
+   */
   check(members: readonly Member[]): void {
     const { nodeId, join } = this.#options;
     const known = members.find((member) => member.nodeId === nodeId)?.address;
-    if (known !== undefined && known !== this.#own) this.#moved(known, members);
+    if (known !== undefined && known !== this.#own) this.#moved(known);
     // It may have been removed before it got anything, and those who would tell it do not dial it any more.
     if (members.length === 0 && join !== undefined) this.#ask([join]);
     this.#compareLists(members);
@@ -55,26 +62,29 @@ export class OwnAddress {
       .map(({ address }) => address)
       .toSorted()
       .join(" ");
-    if (found !== "" && listed !== found)
-      this.#options.log(
-        "warn",
-        `The configuration lists ${listed}, and the cluster's members are ${found}: the members count`,
-      );
+    if (found === "" || listed === found || found === this.#toldMembers) return;
+    this.#toldMembers = found;
+    this.#options.log(
+      "warn",
+      `The configuration lists ${listed}, and the cluster's members are ${found}: the members count`,
+    );
   }
 
-  /** The others dial the old address. */
-  #moved(known: string, members: readonly Member[]): void {
+  /** The others dial the old address. They may have moved, too: they are asked wherever they may be. */
+  #moved(known: string): void {
+    const others = this.#options.others();
+    if (this.#asking !== undefined || others.length === 0) return;
     this.#options.log(
       "warn",
       `The cluster looks for this node at ${known}, and it is at ${this.#own} now: asking the others to change that`,
     );
-    const others = members.filter(({ nodeId }) => nodeId !== this.#options.nodeId);
-    if (others.length > 0) this.#ask(others.map(({ address }) => parseAddress(address)!));
+    this.#ask(others);
   }
 
   /** Asks to be found at its address, as a member of the cluster; ends this node when it is none any more. */
   #ask(via: readonly Address[]): void {
     const { env, clusterId, nodeId, address, log, failed } = this.#options;
+    if (this.#asking !== undefined) return;
     this.#asking = new Joining({
       env,
       via,
@@ -84,7 +94,10 @@ export class OwnAddress {
       log: (line) => log("info", line),
     });
     this.#asking.run().then(
-      () => log("info", `The cluster looks for this node at ${this.#own} now`),
+      () => {
+        this.#asking = undefined;
+        log("info", `The cluster looks for this node at ${this.#own} now`);
+      },
       (error: unknown) => {
         if (!(error instanceof KvraftError)) throw error;
         failed(error);

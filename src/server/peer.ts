@@ -29,6 +29,11 @@ export interface PeerOptions {
   readonly message?: (from: NodeId, frame: Frame) => void;
   readonly gone?: (nodeId: NodeId) => void;
   /**
+   * A dial has not met the node at that address: nobody answers there, or another node does, or one that says nothing.
+   * Never told from inside a call to the peers.
+   */
+  readonly missed?: (nodeId: NodeId, address: string, found: NodeId | undefined) => void;
+  /**
    * A peer has answered that this node was removed from the cluster. Told at each dial that is answered so; dials go on.
    * Never told from inside a call to the peers.
    */
@@ -75,6 +80,11 @@ export class Peer {
 
   isConnected(message: Message): boolean {
     return this.#isVerified[laneOf(message)];
+  }
+
+  /** Whether it has answered on the connection for what is urgent. */
+  get isMet(): boolean {
+    return this.#isVerified.control;
   }
 
   /** It has connected to this node. */
@@ -125,6 +135,7 @@ export class Peer {
         `Cannot use ${this.#name}: node ${reply.nodeId} answers there, ${this.#nodeId} was expected`,
       );
       this.#ends[lane].disconnect("another node answers there");
+      if (lane === "control") this.#options.missed?.(this.#nodeId, this.address, reply.nodeId as NodeId);
     }
     if (isGone) this.#options.gone?.(this.#nodeId);
   }
@@ -142,6 +153,9 @@ export class Peer {
     const isGone = lane === "control" && this.#verdict.isGone(failure);
     const { reply } = failure;
     this.#tell(failure.text);
+    // Who is there and refuses is not missed.
+    if (lane === "control" && reply?.nodeId !== this.#nodeId && failure.kind !== "hang-up")
+      this.#options.missed?.(this.#nodeId, this.address, reply?.nodeId as NodeId | undefined);
     if (isGone) this.#options.gone?.(this.#nodeId);
     // What another cluster says is not about this one.
     if (reply?.code === "removed" && reply.clusterId === this.#options.clusterId)

@@ -53,6 +53,11 @@ export class Peers {
     return this.#peers.get(message.to)?.isConnected(message) ?? false;
   }
 
+  /** Whether the node has answered at the address where it is dialled. */
+  isMet(nodeId: NodeId): boolean {
+    return this.#peers.get(nodeId)?.isMet === true;
+  }
+
   /** The node has connected to this one: it lives, whatever becomes of a dial that was made before. */
   cameBack(nodeId: NodeId): void {
     this.#peers.get(nodeId)?.cameBack();

@@ -82,6 +82,25 @@ function walk(one: LeaderSearch, steps: number, failure: Parameters<LeaderSearch
   });
 }
 
+test("a server that goes on saying that the leader is where it is itself is not believed", () => {
+  const one = search();
+  const asked = Array.from({ length: 8 }, () => {
+    const { address } = one.current;
+    one.failed(one.current, { ...refusing, leader: { host: "a", port: 1 } }, 400, 0);
+    return address.port;
+  });
+  // It may be a leader that is not ready yet, for a while.
+  expect(asked).toEqual([1, 1, 1, 1, 1, 2, 1, 1]);
+});
+
+test("two members at one address are one server to ask", () => {
+  const one = search();
+  one.learn([5, 4, 5].map((port) => ({ host: "a", port })));
+  expect(one.ends.map(({ address }) => address.port)).toEqual([1, 2, 3, 5, 4]);
+  one.failed(one.current, { ...refusing, leader: { host: "a", port: 5 } }, 400, 0);
+  expect(walk(one, 4, refusing)).toEqual([5, 4, 5, 4]);
+});
+
 describe("members that were learned", () => {
   const members = [4, 3, 5].map((port) => ({ host: "a", port }));
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { nodeStatusOf } from "../../src/client/node-status.ts";
+import { displacedOf, nodeStatusOf } from "../../src/client/node-status.ts";
 
 test("what a node says of itself is taken field by field, if it is of the kind it should be", () => {
   const said = {
@@ -44,4 +44,23 @@ test("a leader's view of the others is taken in the same way", () => {
     reachable: true,
   });
   expect(nodeStatusOf("a:1", '{"followers":7}')).toEqual({ address: "a:1", reachable: true });
+});
+
+test("a member at whose address another node answers is told of", () => {
+  const follower = (nodeId: string, address: string) => ({ nodeId, address });
+  const followers = [follower("b", "h:2"), follower("c", "h:2"), follower("d", "h:3"), follower("e", "h:4")];
+  const nodes = [
+    { address: "h:1", reachable: true, nodeId: "a", followers },
+    { address: "h:2", reachable: true, nodeId: "c" },
+    // Who does not answer, and who has no row, is missed for another reason.
+    { address: "h:3", reachable: false },
+  ];
+  expect(displacedOf(nodes)).toEqual([
+    {
+      address: "h:2",
+      reachable: false,
+      nodeId: "b",
+      error: "node b is expected at this address, and node c answers there",
+    },
+  ]);
 });
