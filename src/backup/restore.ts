@@ -1,79 +1,99 @@
 /**
- * The data folder of one server of a new cluster, made from a backup: identity in state formed, a store whose state is
- * the one after the entry that says who the members are, and a Raft log that begins after that entry. The identity is
- * written last: a folder that was not finished is refused by every start.
+ * The data folder of one server, prepared from a backup: a store with its state, and who it was prepared for. It is no
+ * member of any cluster and holds no id; the servers form a new cluster when all of them have started (server/formation.ts).
+ * What the folder is stands in its identity, first that a restore is under way and last that it is done.
  */
 import type { ServerConfig } from "../config/config.ts";
 import type { DiskLock } from "../env/disk.ts";
-import { isEmptyFolder } from "../env/empty-folder.ts";
 import type { Env } from "../env/env.ts";
+import { namesIn } from "../env/names-in.ts";
+import type { BackupRow } from "../env/sqlite-backup.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { Progress } from "../lib/examination.ts";
-import { DataFolder } from "../server/data-folder.ts";
-import { type Identity, writeIdentity } from "../server/identity.ts";
-import type { BackupReader, CheckedBackup } from "./backup-reader.ts";
-import { newCluster } from "./new-cluster.ts";
-import { restoredState } from "./restored-state.ts";
+import { restoredEntry } from "../server/data-folder.ts";
+import { serverListText } from "../server/formation-messages.ts";
+import { readIdentity, unstartedIdentity, writeIdentity } from "../server/identity.ts";
+import type { CheckedBackup } from "./backup-reader.ts";
+import { restoredRevision, restoredState } from "./restored-state.ts";
+
+type RestoreEnv = Pick<Env, "disk" | "tables" | "workers">;
 
 export interface RestoreOptions {
-  readonly env: Env;
+  readonly env: RestoreEnv;
   /** With the folder that is made as its dataDir. */
   readonly config: ServerConfig;
-  readonly token: string;
   readonly progress: (progress: Progress) => void;
 }
 
-/** Of the log that forms a cluster (DataFolder.bootstrap): what the restored state contains. */
-const applied = { index: 1, term: 1 };
 /** Bytes of rows that may wait for the store's worker. */
 const waitingBytesMax = 16 * 1024 * 1024;
+/** What an interrupted restore may have left before it could say that it is one. */
+const namesBefore: readonly string[] = ["LOCK", "identity.new"];
 
-/** EXISTS unless there is nothing in the folder, or no folder. */
-export function checkRestorable(folder: string): void {
-  if (isEmptyFolder(folder)) return;
+/** EXISTS unless there is nothing in the folder, or no folder, or what an interrupted restore has left. */
+export function checkRestorable({ disk }: RestoreEnv, folder: string): void {
+  if (namesIn(folder).every((name) => namesBefore.includes(name)) || isInterrupted({ disk }, folder)) return;
   throw new KvraftError(
     "EXISTS",
-    `Cannot restore into "${folder}": the folder is not empty; move what is there away, or name another one by --data-dir`,
+    `Cannot restore into "${folder}": the folder is not empty; move what is there away, or name another one by ` +
+      "--data-dir. One server of a cluster that lives is never restored: empty its folder and start it with --join",
   );
 }
 
-/** Makes the folder from a backup that was checked; all of it is durable when this resolves. */
+/**
+ * Makes the folder from a backup that was checked, and its rows; all of it is durable when this resolves. Over what an
+ * interrupted restore has left. Yields the revision of the state.
+ */
 export async function restore(
-  reader: BackupReader,
   checked: CheckedBackup,
+  rows: Iterable<BackupRow>,
   options: RestoreOptions,
-): Promise<Identity> {
-  const { env, config, token } = options;
+): Promise<number> {
+  const { env, config } = options;
   const { dataDir, me, servers } = config;
-  checkRestorable(dataDir);
+  const revision = restoredRevision(checked);
   env.disk.createFolder(dataDir);
   const lock = takeLock(env, dataDir);
   try {
-    const { clusterId, members } = newCluster(checked.checksum, servers, token);
-    const { nodeId } = members.list[me]!;
-    const identity: Identity = { state: "formed", place: me, nodeId, clusterId, members };
-    const folder = new DataFolder(env, config, identity, () => {});
-    await makeStore(folder.storeFolder, restoredState(checked, members, reader.rows()), checked, options);
-    makeLog(folder, identity);
-    writeIdentity(env.disk, dataDir, identity);
-    return identity;
+    checkUnused(env, dataDir);
+    const origin = { checksum: checked.checksum, servers: serverListText(servers) };
+    writeIdentity(env.disk, dataDir, unstartedIdentity("restoring", me, origin));
+    LevelDB.destroy(env, `${dataDir}/store`);
+    await makeStore(`${dataDir}/store`, restoredState(checked, rows), revision, checked.bytes, options);
+    writeIdentity(env.disk, dataDir, unstartedIdentity("prepared", me, origin));
+    return revision;
   } finally {
     lock.release();
   }
 }
 
-function takeLock({ disk }: Env, folder: string): DiskLock {
+function takeLock({ disk }: RestoreEnv, folder: string): DiskLock {
   const lock = disk.lock(`${folder}/LOCK`);
   if (lock !== undefined) return lock;
   throw new KvraftError("LOCKED", `Cannot restore into "${folder}": another process uses the folder`);
 }
 
+/** Another restore may have been faster. */
+function checkUnused(env: RestoreEnv, folder: string): void {
+  const isNew = readIdentity(env.disk, folder) === undefined && env.disk.list(`${folder}/store`).length === 0;
+  if (isNew || isInterrupted(env, folder)) return;
+  throw new KvraftError(
+    "EXISTS",
+    `Cannot restore into "${folder}": another process has just made a folder there`,
+  );
+}
+
+function isInterrupted({ disk }: Pick<Env, "disk">, folder: string): boolean {
+  return readIdentity(disk, folder)?.state === "restoring";
+}
+
 async function makeStore(
   folder: string,
   chunks: Iterable<Bytes>,
-  { revision, bytes }: CheckedBackup,
+  revision: number,
+  bytes: number,
   { env, progress }: RestoreOptions,
 ): Promise<void> {
   const outcome = Promise.withResolvers<void>();
@@ -101,18 +121,9 @@ async function makeStore(
         consumed = Promise.withResolvers<void>();
       }
     }
-    install.finish({ sequence: revision, applied });
+    install.finish({ sequence: revision, applied: restoredEntry });
     await outcome.promise;
   } finally {
     store.close();
-  }
-}
-
-/** Begins behind the restored state: a server that joins has to be given that, and not only what comes after it. */
-function makeLog(folder: DataFolder, identity: Identity): void {
-  try {
-    folder.openLog(identity).restartSync(applied);
-  } finally {
-    folder.close();
   }
 }

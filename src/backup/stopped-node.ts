@@ -13,7 +13,7 @@ import type { Progress } from "../lib/examination.ts";
 import type { Entry } from "../raft/types.ts";
 import { Persister } from "../raftlog/persister.ts";
 import { followStore } from "../server/data-folder.ts";
-import { type Identity, readIdentity } from "../server/identity.ts";
+import { type FolderIdentity, type Identity, isStarted, readIdentity } from "../server/identity.ts";
 import type { StateRow } from "./state-row.ts";
 
 export interface StoppedNodeOptions {
@@ -168,7 +168,7 @@ export class StoppedNode {
 
 const allKeysEnd = Uint8Array.of(0xff);
 
-function readFormed(exists: boolean, identity: Identity | undefined, folder: string): Identity {
+function readFormed(exists: boolean, identity: FolderIdentity | undefined, folder: string): Identity {
   if (identity === undefined) {
     const why = exists ? "it holds no identity, so it is no node's data folder" : "there is no such folder";
     throw new KvraftError(
@@ -176,7 +176,13 @@ function readFormed(exists: boolean, identity: Identity | undefined, folder: str
       `Cannot back up "${folder}": ${why}; name the dataDir of a server's configuration`,
     );
   }
-  if (identity.state === "formed" || identity.state === "joined") return identity;
+  if (isStarted(identity) && (identity.state === "formed" || identity.state === "joined")) return identity;
+  if (identity.origin !== undefined)
+    throw new KvraftError(
+      "IDENTITY",
+      `Cannot back up "${folder}": it was prepared from a backup, and its cluster is not formed yet; use that backup ` +
+        `(checksum ${identity.origin.checksum})`,
+    );
   throw new KvraftError(
     "IDENTITY",
     `Cannot back up "${folder}": its server is part of no cluster yet, and has no data`,

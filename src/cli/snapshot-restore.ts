@@ -11,7 +11,7 @@ import { withBackup } from "./snapshot-inspect.ts";
 
 export const snapshotRestoreCommand: Command = {
   name: "snapshot restore",
-  summary: "Make a server's data folder from a backup, for a new cluster",
+  summary: "Prepare a server's data folder from a backup, for a new cluster",
   usage: "<file> <config.yml>",
   argumentsMin: 2,
   argumentsMax: 2,
@@ -21,47 +21,47 @@ export const snapshotRestoreCommand: Command = {
       value: "DIR",
       summary: "the folder that is made, the configuration's dataDir if not said",
     },
-    { name: "token", value: "TEXT", summary: "makes another cluster of the same backup and servers" },
   ],
   details: [
     "Run it once for each server of the new cluster, with the same file and that server's configuration, and start them",
-    "then: they are formed already. Ids follow from the backup, the list of servers and the token, so nobody has to talk.",
-    "So never run it again for one server of a cluster that has served since: it would come back under its old id without",
-    "what it has voted and acknowledged. Let a new server join instead, or give another token to all of them.",
-    "Keys keep their lives, and revisions go on upward from the backup's; clients of the old cluster open new sessions.",
+    "all: the cluster is formed when all of them have started, and has new ids. The folder can be started with this list of",
+    "servers only. Servers whose folders come from different backups, or are empty, never form a cluster.",
+    "It is never run for one server of a cluster that lives: such a server stops when it meets the others. Empty its folder",
+    "instead, start it with --join, and run kvraft member replace.",
+    "Keys keep their lives. The revision is 2^32 above the backup's, so none is used twice; clients of the old cluster open",
+    "new sessions. Run again after it was interrupted, it begins anew.",
     "The backup is checked to its end before anything is written. Status 1 when it is damaged; 2 when the folder is not",
     "empty, which is never touched then, or the configuration cannot be used.",
   ].join("\n"),
   examples: [
     "kvraft snapshot restore monday.kvraft config/server1.yml",
-    "kvraft snapshot restore monday.kvraft config/server1.yml --data-dir data/new1 --token drill-7",
+    "kvraft snapshot restore monday.kvraft config/server1.yml --data-dir data/new1",
   ],
   run: async (context, call) => {
     const [path, configPath] = call.positionals as [string, string];
     const config = await readConfig(context, configPath, call.flags.get("data-dir"));
-    const token = call.flags.get("token");
     const { checkRestorable, restore } = await import("../backup/restore.ts");
+    const { realEnv } = await import("../env/real-env.ts");
+    const env = realEnv();
     // Before minutes go into reading the backup.
-    checkRestorable(config.dataDir);
+    checkRestorable(env, config.dataDir);
     return withBackup(context, path, async (reader, checked) => {
-      const { realEnv } = await import("../env/real-env.ts");
       const line = new ProgressLine(context.stderr);
       try {
         const options: RestoreOptions = {
-          env: realEnv(),
+          env,
           config,
-          token: typeof token === "string" ? token : "",
           progress: (progress) => line.show(() => `restoring: ${percentOf(progress)}`),
         };
-        const { nodeId, clusterId } = await restore(reader, checked, options);
+        const revision = await restore(checked, reader.rows(), options);
         line.clear();
         const { dataDir, me, servers } = config;
-        const { keys, revision } = checked;
+        const { keys, checksum } = checked;
         context.stdout.write(
           call.settings.format === "json"
-            ? jsonLine({ dataDir, nodeId, clusterId, me, servers: servers.length, keys, revision })
-            : `restored ${keys} keys at revision ${revision} into ${JSON.stringify(dataDir)}: node ${nodeId} of cluster ` +
-                `${clusterId}, place ${me} of ${servers.length}\n`,
+            ? jsonLine({ dataDir, me, servers: servers.length, keys, revision, checksum })
+            : `prepared ${JSON.stringify(dataDir)} with ${keys} keys at revision ${revision}, for place ${me} of ` +
+                `${servers.length}; ${nextStep(servers.length)}\n`,
         );
         return exitStatus.done;
       } finally {
@@ -70,6 +70,12 @@ export const snapshotRestoreCommand: Command = {
     });
   },
 };
+
+function nextStep(servers: number): string {
+  return servers === 1
+    ? "start the server"
+    : `the cluster is formed when all ${servers} servers have started`;
+}
 
 async function readConfig(
   context: Context,

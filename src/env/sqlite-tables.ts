@@ -10,7 +10,7 @@ import { constants, Database, SQLiteError, type Statement } from "bun:sqlite";
 import { closeSync, fdatasyncSync, fsyncSync, openSync, rmSync, statSync } from "node:fs";
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
-import { type ErrorCode, KvraftError, messageOf } from "../lib/error.ts";
+import { type ErrorCode, KvraftError, messageOf, replaceNodeAdvice } from "../lib/error.ts";
 import type { Table, TableBuilder, Tables } from "./tables.ts";
 
 const schema = "CREATE TABLE block (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT";
@@ -256,6 +256,5 @@ function sqliteFailure(action: string, path: string, error: SQLiteError): Kvraft
 }
 
 function damaged(action: string, path: string, what: string): string {
-  const advice = "restore the folder from a backup or replace this node";
-  return `Cannot ${action} run "${path}": the file is damaged (${what}); ${advice}`;
+  return `Cannot ${action} run "${path}": the file is damaged (${what}); ${replaceNodeAdvice}`;
 }

@@ -2,7 +2,7 @@ import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
-import { KvraftError, messageOf } from "../lib/error.ts";
+import { KvraftError, messageOf, replaceNodeAdvice } from "../lib/error.ts";
 import { type Command, decodeCommand, type SessionStamp } from "./command.ts";
 import { configurationKey, metaKey, sessionKey, sessionNameOf, sessionPrefix, userKey } from "./keys.ts";
 import type { Result } from "./result.ts";
@@ -48,10 +48,7 @@ export class StateMachine {
       this.#sessions.restore(readSessions(store));
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      throw new KvraftError(
-        "CORRUPTION",
-        `Cannot read the state: ${error.message}; restore the data folder from a copy, or replace the node`,
-      );
+      throw new KvraftError("CORRUPTION", `Cannot read the state: ${error.message}; ${replaceNodeAdvice}`);
     }
   }
 

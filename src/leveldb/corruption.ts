@@ -1,7 +1,6 @@
-import { KvraftError } from "../lib/error.ts";
+import { KvraftError, replaceNodeAdvice } from "../lib/error.ts";
 
 /** The error for files that are not what was written: what could not be done (with the path), and what was found. */
 export function corruption(action: string, found: string, cause?: unknown): KvraftError {
-  const advice = "restore the folder from a backup or replace this node";
-  return new KvraftError("CORRUPTION", `Cannot ${action}: ${found}; ${advice}`, { cause });
+  return new KvraftError("CORRUPTION", `Cannot ${action}: ${found}; ${replaceNodeAdvice}`, { cause });
 }

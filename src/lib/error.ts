@@ -43,6 +43,13 @@ export class KvraftError extends Error {
   }
 }
 
+/**
+ * What an operator can do about a node that cannot go on. Never to restore its folder: an older state of a member of a
+ * living cluster has forgotten what it voted and acknowledged.
+ */
+export const replaceNodeAdvice =
+  "replace this node: empty its data folder, start the server with --join, then run kvraft member replace";
+
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -41,7 +41,7 @@ export interface LogCheck {
   readonly strangers: readonly string[];
   /** Undefined when there is no segment that can be read. */
   readonly log: LogSummary | undefined;
-  /** The entry of index 1, when the log begins with it. */
+  /** The entry that the log begins with. */
   readonly firstEntry: Entry | undefined;
   /** The term of an entry that can be read, or of the one before the log. */
   termOf(index: Index): Term | undefined;
@@ -247,11 +247,11 @@ class Check {
 
   #readFirstEntry(): void {
     const map = this.#maps[0];
-    if (map === undefined || map.firstIndex > 1 || map.lastIndex < 1) return;
-    const segment = map.segmentOf(1);
+    if (map === undefined || map.lastIndex < map.firstIndex) return;
+    const segment = map.segmentOf(map.firstIndex);
     const files = new SegmentFiles(this.#disk, this.#seed, 1);
     const entries: Entry[] = [];
-    this.#guard(segment.path, () => files.read(segment, 1, 2, 0, entries));
+    this.#guard(segment.path, () => files.read(segment, map.firstIndex, map.firstIndex + 1, 0, entries));
     files.close();
     this.#firstEntry = entries[0];
   }

@@ -1,4 +1,4 @@
-import { type ErrorCode, KvraftError } from "../lib/error.ts";
+import { type ErrorCode, KvraftError, replaceNodeAdvice } from "../lib/error.ts";
 
 /** Where a log is not what was wanted, for those who list more than one such place. */
 interface LogPlace {
@@ -26,7 +26,7 @@ export function damaged(path: string, offset: number, expected: string, found: s
   return new LogError(
     "CORRUPTION",
     `Cannot read the Raft log: "${path}" is damaged at byte ${offset}: expected ${expected}, found ${found}; ` +
-      `nothing was changed; restore this node's data folder from a backup, or start it with an empty folder as a new member`,
+      `nothing was changed; ${replaceNodeAdvice}`,
     { path, offset, wanted: expected, found },
   );
 }

@@ -3,11 +3,20 @@ import type { Disk } from "../env/disk.ts";
 import type { Env } from "../env/env.ts";
 import { replaceFile } from "../env/replace-file.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
+import { type Applied, readManifest } from "../leveldb/manifest.ts";
 import { equalBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
-import { KvraftError } from "../lib/error.ts";
+import { KvraftError, replaceNodeAdvice } from "../lib/error.ts";
 import type { Entry, NodeId } from "../raft/types.ts";
 import { Persister } from "../raftlog/persister.ts";
-import { aloneIdentity, type Identity, readIdentity, writeIdentity } from "./identity.ts";
+import { serverListText } from "./formation-messages.ts";
+import {
+  aloneIdentity,
+  type FolderIdentity,
+  type Identity,
+  isStarted,
+  readIdentity,
+  writeIdentity,
+} from "./identity.ts";
 import { newId } from "./ids.ts";
 import { encodeMembers } from "./members.ts";
 
@@ -45,16 +54,23 @@ export class DataFolder {
     return this.#log;
   }
 
-  /** Makes the first entry of a new cluster's log durable: the same on all its nodes. May be repeated after a crash. */
+  /**
+   * Makes the entry that forms a cluster durable: the same on all its nodes. May be repeated after a crash. It is the first
+   * one of the log. Where the state comes from a backup, that state stands for entry 1, and the log begins behind it: a
+   * server that joins has to be given the state, and not only what comes after it.
+   */
   bootstrap(identity: Identity, done: (error?: Error) => void): void {
-    const entry: Entry = { kind: "config", term: 1, index: 1, data: encodeMembers(identity.members) };
+    const start = identity.origin === undefined ? undefined : restoredEntry;
+    const index = 1 + (start?.index ?? 0);
+    const entry: Entry = { kind: "config", term: 1, index, data: encodeMembers(identity.members) };
     const log = this.openLog(identity);
-    const [found] = log.slice(1, 2, 1);
-    if (found === undefined) {
-      log.saveRaftState({ hardState: { term: 1, vote: undefined, commit: 0 }, entries: [entry] }, done);
+    if (log.lastIndex < index) {
+      const hardState = { term: 1, vote: undefined, commit: 0 };
+      log.saveRaftState({ hardState, entries: [entry], start }, done);
       return;
     }
-    const isSame = found.kind === "config" && equalBytes(found.data, entry.data);
+    const [found] = log.firstIndex === index ? log.slice(index, index + 1, 1) : [];
+    const isSame = found?.kind === "config" && equalBytes(found.data, entry.data);
     done(
       isSame
         ? undefined
@@ -79,21 +95,30 @@ export class DataFolder {
   }
 }
 
-export function openDataFolder(env: Env, config: ServerConfig, report: (line: string) => void): DataFolder {
+/** `isJoining`: the server was told to ask a cluster to let it in, if it is in none. */
+export function openDataFolder(
+  env: Env,
+  config: ServerConfig,
+  isJoining: boolean,
+  report: (line: string) => void,
+): DataFolder {
   const { dataDir } = config;
   const found = readIdentity(env.disk, dataDir);
   if (found !== undefined) {
     checkIdentity(config, found);
+    if (isJoining) checkMayJoin(dataDir, found);
+    if (found.state === "formed") checkHasLog(env.disk, dataDir);
+    if (found.origin !== undefined && found.state !== "formed") checkPrepared(env.disk, config, found);
     const condemned = condemnationOf(env.disk, dataDir);
     if (condemned !== undefined) throw new KvraftError("CORRUPTION", condemned);
-    return new DataFolder(env, config, found, report);
+    return new DataFolder(env, config, isStarted(found) ? found : startPrepared(env, config, found), report);
   }
   for (const part of [logFolder(dataDir), `${dataDir}/store`])
     if (env.disk.list(part).length > 0)
       throw new KvraftError(
         "IDENTITY",
-        `Cannot use "${dataDir}": "${part}" holds data, but the file identity is missing; restore it from a copy, or ` +
-          "empty the folder and replace the node",
+        `Cannot use "${dataDir}": "${part}" holds data, but the file identity is missing, and nobody knows whose data it ` +
+          `is; ${replaceNodeAdvice}`,
       );
   const identity = aloneIdentity(config.me, newId(env) as NodeId);
   writeIdentity(env.disk, dataDir, identity);
@@ -116,11 +141,11 @@ export function condemnationOf(disk: Disk, dataDir: string): string | undefined 
 }
 
 export function corruptLog(dataDir: string, why: string): KvraftError {
-  return new KvraftError(
-    "CORRUPTION",
-    `Cannot use "${logFolder(dataDir)}": ${why}; restore the folder from a copy, or replace the node`,
-  );
+  return new KvraftError("CORRUPTION", `Cannot use "${logFolder(dataDir)}": ${why}; ${replaceNodeAdvice}`);
 }
+
+/** What the state of a backup stands for in the log of the cluster that is formed from it. */
+export const restoredEntry: Applied = { index: 1, term: 1 };
 
 const condemnedName = "condemned";
 
@@ -128,7 +153,60 @@ function logFolder(dataDir: string): string {
   return `${dataDir}/log`;
 }
 
-function checkIdentity(config: ServerConfig, identity: Identity): void {
+/** A server starts on a prepared folder for the first time: only now the folder gets an id, so no restore makes one. */
+function startPrepared(env: Env, config: ServerConfig, { place, origin }: FolderIdentity): Identity {
+  const identity = aloneIdentity(place, newId(env) as NodeId, origin);
+  writeIdentity(env.disk, config.dataDir, identity);
+  return identity;
+}
+
+/** A folder with the state of a backup that is no member yet. */
+function checkPrepared(
+  disk: Disk,
+  { dataDir, servers }: ServerConfig,
+  { state, origin }: FolderIdentity,
+): void {
+  if (state === "restoring")
+    throw new KvraftError(
+      "IDENTITY",
+      `Cannot use "${dataDir}": a restore into it was interrupted; run "kvraft snapshot restore" again, which begins anew`,
+    );
+  const found = serverListText(servers);
+  if (origin!.servers !== found)
+    throw new KvraftError(
+      "IDENTITY",
+      `Cannot use "${dataDir}": it was prepared from a backup for the servers ${origin!.servers}, and the configuration ` +
+        `lists ${found}; give that list, or empty the folder and run "kvraft snapshot restore" again on every server`,
+    );
+  const { applied, logStart } = readManifest(disk, `${dataDir}/store`);
+  const isWhole = [applied, logStart].every(
+    ({ index, term }) => index === restoredEntry.index && term === restoredEntry.term,
+  );
+  if (isWhole) return;
+  throw new KvraftError(
+    "CORRUPTION",
+    `Cannot use "${dataDir}/store": it does not hold what the folder was prepared with; empty the folder and run "kvraft ` +
+      'snapshot restore" again',
+  );
+}
+
+/** An empty log would be made in its place, and a node that has forgotten its votes would vote. */
+function checkHasLog(disk: Disk, dataDir: string): void {
+  if (!disk.list(logFolder(dataDir)).some((name) => name.endsWith(".log")))
+    throw corruptLog(dataDir, "there is no log, and this node is a member of a formed cluster");
+}
+
+/** A member may be told to join: it has done so. */
+function checkMayJoin(dataDir: string, { state, origin }: FolderIdentity): void {
+  if (state === "formed" || state === "joined" || (state === "alone" && origin === undefined)) return;
+  const why = origin === undefined ? "has begun to form one" : "was prepared from a backup, to form one";
+  throw new KvraftError(
+    "IDENTITY",
+    `Cannot join a cluster: the data folder "${dataDir}" ${why}; empty it first, or start without --join`,
+  );
+}
+
+function checkIdentity(config: ServerConfig, identity: FolderIdentity): void {
   const { dataDir, me } = config;
   if (identity.state !== "joined" && identity.place !== me)
     throw new KvraftError(

@@ -5,12 +5,12 @@
 import type { DiskLock } from "../env/disk.ts";
 import { type CheckEnv, checkStore, type StoreCheck, type StoreSummary } from "../leveldb/check-store.ts";
 import { equalBytes } from "../lib/bytes.ts";
-import { type ErrorCode, KvraftError } from "../lib/error.ts";
+import { type ErrorCode, KvraftError, replaceNodeAdvice } from "../lib/error.ts";
 import { type Finding, type Progress, problemOf } from "../lib/examination.ts";
 import { checkLog, type LogCheck, type LogSummary, ownerOfLog } from "../raftlog/check-log.ts";
 import type { LogOwner } from "../raftlog/options.ts";
-import { condemnationOf } from "./data-folder.ts";
-import { type Identity, readIdentity } from "./identity.ts";
+import { condemnationOf, restoredEntry } from "./data-folder.ts";
+import { type FolderIdentity, readIdentity } from "./identity.ts";
 import { encodeMembers } from "./members.ts";
 
 /** A finding, and what a person can do about it. */
@@ -25,7 +25,7 @@ export interface Diagnosis {
   /** What is no damage, and may be good to know. */
   readonly notes: readonly string[];
   /** Undefined where a part cannot be read, or is not there. */
-  readonly identity: Identity | undefined;
+  readonly identity: FolderIdentity | undefined;
   readonly log: LogSummary | undefined;
   readonly store: StoreSummary | undefined;
 }
@@ -82,7 +82,7 @@ class Examination {
   readonly #folder: string;
   readonly #findings: Finding[] = [];
   readonly #notes: string[] = [];
-  #identity: Identity | undefined;
+  #identity: FolderIdentity | undefined;
   #log: LogCheck | undefined;
   #store: StoreCheck | undefined;
 
@@ -141,7 +141,9 @@ class Examination {
     this.#store = yield* checkStore(this.#env, folder);
     this.#findings.push(...this.#store.findings);
     this.#noteFiles(this.#store);
-    const { store } = this.#store;
+    const { store, findings } = this.#store;
+    if (this.#identity !== undefined && findings.length === 0)
+      this.#checkPrepared(folder, this.#identity, store);
     if (store !== undefined) {
       this.#checkApplied(folder, store);
       if (store.merges > 0)
@@ -174,15 +176,22 @@ class Examination {
     };
   }
 
-  #checkMembers(file: string, { state, place, nodeId, members }: Identity): void {
-    if (state === "alone" || state === "joined" || members.list[place]?.nodeId === nodeId) return;
+  #checkMembers(file: string, { state, place, nodeId, members }: FolderIdentity): void {
+    if (state === "restoring")
+      this.#find(
+        "IDENTITY",
+        file,
+        "an unfinished restore",
+        "a folder that was prepared: run kvraft snapshot restore again",
+      );
+    if ((state !== "forming" && state !== "formed") || members.list[place]?.nodeId === nodeId) return;
     const there = members.list[place]?.nodeId ?? "none";
     this.#find("CORRUPTION", file, `node ${there} in place ${place} of its members`, `this node, ${nodeId}`);
   }
 
   /** The first entry binds a log to its cluster. Until the identity says that it is formed, it need not be there. */
-  #checkBeginning(folder: string, identity: Identity, { log, firstEntry, findings }: LogCheck): void {
-    if (identity.state === "alone") {
+  #checkBeginning(folder: string, identity: FolderIdentity, { log, firstEntry, findings }: LogCheck): void {
+    if (identity.state !== "forming" && identity.state !== "formed" && identity.state !== "joined") {
       if (log !== undefined)
         this.#find(
           "IDENTITY",
@@ -198,10 +207,13 @@ class Examination {
       return;
     }
     // What a log that begins later has dropped is in the store: see #checkApplied.
-    if (log.firstIndex > 1 || identity.state === "joined") return;
-    const isForming = identity.state === "forming" && log.lastIndex === 0;
+    const firstIndex = identity.origin === undefined ? 1 : restoredEntry.index + 1;
+    if (log.firstIndex > firstIndex || identity.state === "joined") return;
+    const isForming = identity.state === "forming" && log.lastIndex < firstIndex;
     const isSame =
-      firstEntry?.kind === "config" && equalBytes(firstEntry.data, encodeMembers(identity.members));
+      log.firstIndex === firstIndex &&
+      firstEntry?.kind === "config" &&
+      equalBytes(firstEntry.data, encodeMembers(identity.members));
     // An entry that cannot be read has been found already.
     if (isSame || isForming || (firstEntry === undefined && findings.length > 0)) return;
     const found = firstEntry === undefined ? "a log without entries" : "another first entry";
@@ -211,6 +223,20 @@ class Examination {
       found,
       "the entry that formed the cluster, with the members of the identity",
     );
+  }
+
+  /** A folder that was prepared from a backup has its state from the beginning. */
+  #checkPrepared(folder: string, { state, origin }: FolderIdentity, store: StoreSummary | undefined): void {
+    if (origin === undefined || state === "restoring") return;
+    if (store === undefined)
+      this.#find("CORRUPTION", folder, "no store", "the state of the backup that it was prepared from");
+    else if (store.logStart.index < restoredEntry.index)
+      this.#find(
+        "CORRUPTION",
+        folder,
+        "a store that began empty",
+        "the state of the backup that it was prepared from",
+      );
   }
 
   /** The store never runs ahead of the log that it was made from. */
@@ -274,11 +300,11 @@ function adviceOn(code: ErrorCode): string {
     case "FORMAT":
       return "use the version of kvraft that wrote it";
     case "IDENTITY":
-      return "put back what belongs together from a backup, or replace this node";
+      return `use the folder as a whole, as the node wrote it; if parts of it are lost, ${replaceNodeAdvice}`;
     case "IO_ERROR":
-      return "let this user read it and check the disk; if the disk has lost it, replace this node";
+      return `let this user read it and check the disk; if the disk has lost it, ${replaceNodeAdvice}`;
     default:
-      return "replace this node, or restore its data folder from a backup";
+      return replaceNodeAdvice;
   }
 }
 

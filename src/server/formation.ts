@@ -12,6 +12,7 @@ import {
   encodeFormRequest,
   type FormReply,
   type FormRequest,
+  serverListText,
 } from "./formation-messages.ts";
 import { type Identity, writeIdentity } from "./identity.ts";
 import { type Member, membersOf } from "./members.ts";
@@ -33,13 +34,16 @@ export interface FormationOptions {
 const askEveryMs = 200;
 /** An answer is not waited for longer than this, in ms. */
 const askTimeoutMs = 1000;
+/** People compare checksums by their first digits. */
+const checksumDigitsShown = 12;
 
 /**
  * The first start of a cluster, in two steps. The server in place 0 draws a cluster id when all listed servers are
- * present, have empty folders and the same list; it stores "forming" and has everybody store it. When all have, it
- * is "formed"; the others are as soon as they hear of one that is. A crash anywhere resumes where it was, since all of
- * it is on disk before it is told. A server with an empty folder that hears of a formed cluster stops: what it once
- * acknowledged may be lost with its folder, so it must not vote again under its old place.
+ * present, have the same list, and have folders that are all empty or all of the same backup. It stores "forming" and has
+ * everybody store it. When all have, it is "formed"; the others are as soon as they hear of one that is. A crash anywhere
+ * resumes where it was, since all of it is on disk before it is told. A server without a cluster that hears of a formed
+ * one stops: what it once acknowledged may be lost with its folder, so it must not vote again under its old place. The
+ * same holds when its folder was made from a backup meanwhile.
  */
 export class Formation {
   readonly #options: FormationOptions;
@@ -78,7 +82,8 @@ export class Formation {
   answer(request: FormRequest): FormReply {
     const refusal = this.#accept(request);
     const { place, nodeId, state, clusterId } = this.#identity;
-    return { place, nodeId, state, clusterId, accepted: refusal === undefined, text: refusal ?? "" };
+    const backup = backupOf(this.#identity);
+    return { place, nodeId, backup, state, clusterId, accepted: refusal === undefined, text: refusal ?? "" };
   }
 
   /** Stores what is proposed if it fits; returns why not. */
@@ -113,8 +118,8 @@ export class Formation {
 
   async #round(prepare: FormRequest["prepare"]): Promise<void> {
     const { place, nodeId } = this.#identity;
-    const servers = listOf(this.#options.servers);
-    const request = { place, nodeId, servers, prepare };
+    const servers = serverListText(this.#options.servers);
+    const request = { place, nodeId, servers, backup: backupOf(this.#identity), prepare };
     const places = [...this.#ends.keys()];
     const replies = await Promise.all(places.map((each) => this.#askOne(each, request)));
     if (this.#isOver) return;
@@ -146,12 +151,8 @@ export class Formation {
     for (const check of [this.#checkFormed, this.#checkForming])
       for (const [at, reply] of replies.entries())
         if (reply !== undefined) check.call(this, this.#options.servers[places[at]!]!, reply);
-    const isReady = (reply: FormReply | undefined) => reply?.accepted === true;
     const { state, place, clusterId } = this.#identity;
-    this.#tellWaiting(
-      places.filter((_, at) => !isReady(replies[at])),
-      replies,
-    );
+    this.#tellWaiting(places, replies);
     if (state === "forming" && replies.some((reply) => reply?.state === "formed")) return this.#finish();
     if (place !== 0 || !replies.every(isReady)) return;
     if (state === "alone") this.#begin(replies as FormReply[]);
@@ -162,13 +163,14 @@ export class Formation {
   #checkFormed(address: Address, reply: FormReply): void {
     if (reply.state !== "formed" || this.#identity.clusterId === reply.clusterId) return;
     const { folder } = this.#options;
-    const isEmpty = this.#identity.state === "alone";
-    const why = isEmpty ? "is empty" : `was to become part of cluster ${this.#identity.clusterId}`;
+    const member = formatAddress(address);
     throw new KvraftError(
       "IDENTITY",
-      `Cannot join: the data folder "${folder}" ${why}, but ${formatAddress(address)} belongs to the formed cluster ` +
-        `${reply.clusterId}; a server that lost its folder must not vote again. Restore the folder, or replace ` +
-        "this server by a new member; if a new cluster is wanted, empty the folders of all servers",
+      `Cannot join: the data folder "${folder}" ${this.#whatFolderIs()}, but ${member} belongs to the formed cluster ` +
+        `${reply.clusterId}; a server that lost its folder must not vote again, also not with a folder that was restored. ` +
+        `Bring this server back as a new member: empty the folder, start it with --join ${member}, and run kvraft member ` +
+        "replace. If another cluster is to take the place of that one, stop all its servers, and empty or restore the " +
+        "folders of all of them",
     );
   }
 
@@ -180,10 +182,16 @@ export class Formation {
     throw new KvraftError(
       "IDENTITY",
       `Cannot form a cluster: ${formatAddress(address)} has begun to form cluster ${reply.clusterId}, and the data ` +
-        `folder "${this.#options.folder}" ${state === "alone" ? "knows nothing of it" : `belongs to ${clusterId}`}; ` +
-        "restore that folder. If no server has ever said that the cluster is formed, then no data was written: empty " +
-        "the folders of all servers and start them again",
+        `folder "${this.#options.folder}" ${state === "alone" ? "knows nothing of it" : `belongs to ${clusterId}`}. If any` +
+        " server has ever said that the cluster is formed, start that one: it tells how this one comes back. If none has, " +
+        "then no data was written: empty or restore the folders of all servers and start them again",
     );
+  }
+
+  #whatFolderIs(): string {
+    const { state, clusterId, origin } = this.#identity;
+    if (state !== "alone") return `was to become part of cluster ${clusterId}`;
+    return origin === undefined ? "is empty" : "was prepared from a backup";
   }
 
   /** Everybody is ready, each at its own place. */
@@ -223,13 +231,43 @@ export class Formation {
   }
 
   #tellWaiting(places: readonly number[], replies: readonly (FormReply | undefined)[]): void {
-    const names = places.map((place) => formatAddress(this.#options.servers[place]!));
-    const reasons = new Set(replies.filter((reply) => reply?.accepted === false).map((reply) => reply!.text));
+    const names = places
+      .filter((_, at) => !isReady(replies[at]))
+      .map((place) => formatAddress(this.#options.servers[place]!));
+    const refusals = replies.filter((reply) => reply?.accepted === false);
+    const difference = this.#differenceOfFolders(places, replies);
+    const reasons = new Set(difference === undefined ? refusals.map((reply) => reply!.text) : [difference]);
     const waitingFor = [names.join(", "), ...reasons].join("; ");
     if (waitingFor === this.#waitingFor) return;
     this.#waitingFor = waitingFor;
     if (names.length > 0) this.#options.log(`waiting for ${waitingFor}`);
   }
+
+  /** Which server has what, when they do not all have the same. */
+  #differenceOfFolders(
+    places: readonly number[],
+    replies: readonly (FormReply | undefined)[],
+  ): string | undefined {
+    const backups = new Map([[this.#identity.place, backupOf(this.#identity)]]);
+    for (const [at, place] of places.entries()) {
+      const reply = replies[at];
+      if (reply !== undefined) backups.set(place, reply.backup);
+    }
+    if (new Set(backups.values()).size === 1) return undefined;
+    const told = [...backups]
+      .toSorted(([a], [b]) => a - b)
+      .map(
+        ([place, backup]) => `${formatAddress(this.#options.servers[place]!)} has ${describeBackup(backup)}`,
+      );
+    return (
+      `the data folders differ: ${told.join(", ")}; run kvraft snapshot restore with the same backup for every server, or ` +
+      "empty the folders of all servers"
+    );
+  }
+}
+
+function isReady(reply: FormReply | undefined): boolean {
+  return reply?.accepted === true;
 }
 
 function clashingFolders(folder: string): KvraftError {
@@ -247,12 +285,13 @@ export function answerFormed(
   request: FormRequest,
 ): FormReply {
   const { place, nodeId, clusterId } = identity;
+  const backup = backupOf(identity);
   const state = identity.state === "joined" ? "formed" : identity.state;
   const isSame = request.prepare === undefined || request.prepare.clusterId === clusterId;
   const text =
     disagreementWith(servers, identity, request) ??
     (isSame ? "" : `This server is already part of cluster ${clusterId}`);
-  return { place, nodeId, state, clusterId, accepted: text === "", text };
+  return { place, nodeId, backup, state, clusterId, accepted: text === "", text };
 }
 
 function disagreementWith(
@@ -260,14 +299,21 @@ function disagreementWith(
   identity: Identity,
   request: FormRequest,
 ): string | undefined {
-  const own = listOf(servers);
+  const own = serverListText(servers);
   if (request.servers !== own)
     return `The server lists differ: here ${own}, there ${request.servers}; give all servers the same list`;
   if (request.place === identity.place || request.place >= servers.length)
     return `Two servers claim place ${identity.place} of the list; give each its own "me"`;
+  const backup = backupOf(identity);
+  if (request.backup !== backup)
+    return `The data folders differ: here ${describeBackup(backup)}, there ${describeBackup(request.backup)}`;
   return undefined;
 }
 
-function listOf(servers: readonly Address[]): string {
-  return servers.map(formatAddress).join(" ");
+function backupOf({ origin }: Identity): string {
+  return origin?.checksum ?? "";
+}
+
+function describeBackup(checksum: string): string {
+  return checksum === "" ? "nothing" : `backup ${checksum.slice(0, checksumDigitsShown)}`;
 }

@@ -73,7 +73,7 @@ export class KVServer {
     const log = options.log ?? (() => {});
     const lock = lockFolder(env, config.dataDir);
     try {
-      const folder = openDataFolder(env, config, (line) => log("warn", line));
+      const folder = openDataFolder(env, config, options.join !== undefined, (line) => log("warn", line));
       return new KVServer(config, { ...options, env, log }, folder, lock);
     } catch (error) {
       lock.release();
@@ -239,11 +239,6 @@ export class KVServer {
 
   #join(via: Address): void {
     const { identity } = this.#folder;
-    if (identity.state !== "alone")
-      throw new KvraftError(
-        "IDENTITY",
-        `Cannot join a cluster: the data folder "${this.#config.dataDir}" has begun to form one; empty it first`,
-      );
     this.#joining = new Joining({
       env: this.#env,
       via: [via],

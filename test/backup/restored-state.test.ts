@@ -1,7 +1,6 @@
 /** Goal: the state of a restored cluster is one that a state machine takes up, and no session of the old one lives on. */
 import { expect, test } from "bun:test";
-import { newCluster } from "../../src/backup/new-cluster.ts";
-import { restoredState } from "../../src/backup/restored-state.ts";
+import { restoredRevision, restoredState } from "../../src/backup/restored-state.ts";
 import { stateRowOf } from "../../src/backup/state-row.ts";
 import type { BackupRow } from "../../src/env/sqlite-backup.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
@@ -9,12 +8,10 @@ import type { StoredRecord } from "../../src/kv/store.ts";
 import { decodeRows } from "../../src/leveldb/row-chunk.ts";
 import { concatBytes, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 import { bornAheadMsMax } from "../../src/server/limits.ts";
-import { decodeMembers } from "../../src/server/members.ts";
 import { MapStore } from "../kv/map-store.ts";
 import { origin } from "./folders.ts";
 
 const backup = { ...origin, revision: 100, clockMs: 1_000_000, keys: 3, bytes: 0 };
-const { members } = newCluster("aa", [{ host: "h", port: 1 }], "");
 const users: BackupRow[] = ["", "a", "b"].map((key, at) => ({
   key: toUtf8(key),
   value: new Uint8Array(at * 700_000).fill(at),
@@ -24,7 +21,7 @@ const users: BackupRow[] = ["", "a", "b"].map((key, at) => ({
 }));
 
 function machineOf(): StateMachine {
-  const chunks = [...restoredState(backup, members, users)];
+  const chunks = [...restoredState(backup, users)];
   expect(chunks.length).toBe(2);
   const records = new Map<string, StoredRecord>();
   // All chunks together are in order, too.
@@ -35,11 +32,11 @@ function machineOf(): StateMachine {
   return new StateMachine(new MapStore(records), 1);
 }
 
-test("keys, lives, revision and members are there, and no session is", () => {
+test("keys and lives are there, the revision is ahead of all that the old cluster gave, and no session or member is", () => {
   const machine = machineOf();
   for (const { key, ...record } of users) expect(machine.getRecord(key)).toEqual(record);
-  expect([machine.revision, machine.sessionCount]).toEqual([100, 0]);
-  expect(decodeMembers(machine.configuration!)).toEqual(members);
+  expect([machine.revision, machine.sessionCount]).toEqual([100 + 2 ** 32, 0]);
+  expect(machine.configuration).toBeUndefined();
 });
 
 test("no session of the old cluster opens again, and a new one opens at once", () => {
@@ -49,4 +46,11 @@ test("no session of the old cluster opens again, and a new one opens at once", (
     expect(admit(bornMs)).toBe("refuse");
   // A node tells its clients the log's time at least.
   expect(admit(machine.clockMs)).toBe("apply");
+});
+
+test("a backup whose revision leaves no room below 2^53 is refused", () => {
+  const highest = 2 ** 53 - 1 - 2 * 2 ** 32;
+  expect(restoredRevision({ revision: highest })).toBe(highest + 2 ** 32);
+  for (const revision of [highest + 1, Number.MAX_SAFE_INTEGER])
+    expect(() => restoredRevision({ revision })).toThrow("there are no revisions above 2^53");
 });

@@ -17,6 +17,7 @@ import { BunDisk } from "../../src/env/bun-disk.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
 import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { toUtf8 } from "../../src/lib/bytes.ts";
+import { replaceNodeAdvice } from "../../src/lib/error.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { DataFolder } from "../../src/server/data-folder.ts";
 import { type Identity, writeIdentity } from "../../src/server/identity.ts";
@@ -35,6 +36,7 @@ const identity: Identity = {
   nodeId,
   clusterId: "00000000000000c1",
   members: membersOf([{ nodeId, address: "127.0.0.1:5001", role: "voter" }], []),
+  origin: undefined,
 };
 
 /** A node's folder as it is after its first entry and one flush. */
@@ -106,7 +108,7 @@ test("everything that is wrong is told, on stdout, with status 1", async () => {
   flip(join(folder, "identity"), 20);
   const { status, out, err } = await new World().run("doctor", folder);
   expect([status, err]).toEqual([1, ""]);
-  const advice = "replace this node, or restore its data folder from a backup";
+  const advice = replaceNodeAdvice;
   expect(out).toContain(
     `wrong: "${folder}/identity": found its checksum fails; wanted a whole identity; ${advice}\n`,
   );

@@ -117,7 +117,7 @@ test("a log that lost what its store holds refuses to start", async () => {
   truncateSync(segment.path, group.offset);
   expect(segment.groups.length).toBeGreaterThan(1);
   const refusal = await saidAtStart(async () => expect(await cluster.servers[0]!.ended()).toBe(2));
-  expect(refusal).toMatch(/Cannot use ".*\/log": .*restore the folder from a copy, or replace the node/);
+  expect(refusal).toMatch(/Cannot use ".*\/log": .*; replace this node: /);
 }, 20_000);
 
 describe("a flipped bit anywhere but in the last group refuses to start and names file and offset", () => {

@@ -104,15 +104,15 @@ describe("a server that cannot start says why, with status 2", () => {
       const identity = readFileSync(join(dataDir, "identity"));
       identity[offset] = identity[offset]! ^ 4;
       writeFileSync(join(dataDir, "identity"), identity);
-      expect(await refused(singleServer(dataDir))).toMatch(/Cannot (read|use) ".*restore the folder/);
+      expect(await refused(singleServer(dataDir))).toMatch(/Cannot (read|use) ".*; replace this node: /);
     }
   });
 
   test("its identity or its log is gone", async () => {
-    for (const part of ["identity", "log"]) {
+    for (const parts of [["identity"], ["log"], ["log", "store"]]) {
       const dataDir = copyOf(single.dataDir(0));
-      rmSync(join(dataDir, part), { recursive: true });
-      expect(await refused(singleServer(dataDir))).toMatch(/Cannot use ".*(restore|replace)/);
+      for (const part of parts) rmSync(join(dataDir, part), { recursive: true });
+      expect(await refused(singleServer(dataDir))).toMatch(/Cannot use ".*; replace this node: /);
     }
   });
 

@@ -4,7 +4,7 @@ import { type Bytes, concatBytes } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
 import { readU32 } from "../../src/lib/codec.ts";
 import { KvraftError } from "../../src/lib/error.ts";
-import { type Identity, readIdentity, writeIdentity } from "../../src/server/identity.ts";
+import { type FolderIdentity, readIdentity, writeIdentity } from "../../src/server/identity.ts";
 import { MemoryDisk } from "../leveldb/memory-disk.ts";
 import { ensure, ensureEqual, type FuzzTarget, withinMemory } from "./fuzzer.ts";
 import { mutate, randomOrMutated } from "./mutate.ts";
@@ -21,10 +21,10 @@ function diskWith(content: Bytes): MemoryDisk {
 }
 
 /** What is read of a file with this content; undefined when it is refused as the interface says. */
-function read(content: Bytes): Identity | undefined {
+function read(content: Bytes): FolderIdentity | undefined {
   const disk = diskWith(content);
   const steps = disk.steps;
-  let identity: Identity | undefined;
+  let identity: FolderIdentity | undefined;
   try {
     withinMemory(content.length, () => {
       identity = readIdentity(disk, folder);
@@ -38,7 +38,7 @@ function read(content: Bytes): Identity | undefined {
   return identity;
 }
 
-function written(identity: Identity): Bytes {
+function written(identity: FolderIdentity): Bytes {
   const disk = new MemoryDisk();
   disk.createFolder(folder);
   writeIdentity(disk, folder, identity);

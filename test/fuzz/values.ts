@@ -20,7 +20,7 @@ import { method } from "../../src/rpc/method.ts";
 import { printable } from "../../src/rpc/printable.ts";
 import type { Refusal } from "../../src/rpc/reply.ts";
 import type { FormReply, FormRequest } from "../../src/server/formation-messages.ts";
-import type { Identity } from "../../src/server/identity.ts";
+import type { FolderIdentity } from "../../src/server/identity.ts";
 import { type Member, type Members, membersOf } from "../../src/server/members.ts";
 import { randomBytes, randomId, randomNumber, randomText } from "./mutate.ts";
 
@@ -181,6 +181,7 @@ export function randomFormRequest(prng: Prng): FormRequest {
     place: randomNumber(prng),
     nodeId: randomNodeId(prng),
     servers: randomText(prng, 200),
+    backup: prng.pick(["", "ab".repeat(32)]),
     prepare: prng.chance(1, 2) ? { clusterId: randomId(prng), members: randomMembers(prng) } : undefined,
   };
 }
@@ -189,6 +190,7 @@ export function randomFormReply(prng: Prng): FormReply {
   return {
     place: randomNumber(prng),
     nodeId: randomNodeId(prng),
+    backup: prng.pick(["", "ab".repeat(32)]),
     state: prng.pick(["alone", "forming", "formed"]),
     clusterId: randomId(prng),
     accepted: prng.chance(1, 2),
@@ -196,13 +198,14 @@ export function randomFormReply(prng: Prng): FormReply {
   };
 }
 
-export function randomIdentity(prng: Prng): Identity {
+export function randomIdentity(prng: Prng): FolderIdentity {
   return {
-    state: prng.pick(["alone", "forming", "formed"]),
+    state: prng.pick(["alone", "forming", "formed", "joined", "restoring", "prepared"]),
     place: randomNumber(prng),
     nodeId: randomNodeId(prng),
     clusterId: randomId(prng),
     members: randomMembers(prng),
+    origin: prng.chance(1, 2) ? { checksum: "ab".repeat(32), servers: randomText(prng, 200) } : undefined,
   };
 }
 

@@ -112,7 +112,9 @@ function judge(
     expect(["CORRUPTION", "FORMAT", "IDENTITY"]).toContain(error.code);
     expect(error.message).toContain(`"${path}"`);
     if (error.code === "CORRUPTION")
-      expect(error.message).toMatch(/at byte \d+: expected .*, found .*; nothing was changed; restore/);
+      expect(error.message).toMatch(
+        /at byte \d+: expected .*, found .*; nothing was changed; replace this node/,
+      );
     expect(copy.snapshot()).toEqual(before);
     return "refused";
   }

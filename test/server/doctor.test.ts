@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { CheckEnv } from "../../src/leveldb/check-store.ts";
 import { filesOf, readManifest, writeManifest } from "../../src/leveldb/manifest.ts";
 import { concatBytes } from "../../src/lib/bytes.ts";
-import { KvraftError } from "../../src/lib/error.ts";
+import { KvraftError, replaceNodeAdvice } from "../../src/lib/error.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { type Diagnosis, examineDataFolder } from "../../src/server/doctor.ts";
 import { readIdentity, writeIdentity } from "../../src/server/identity.ts";
@@ -134,8 +134,7 @@ describe("damage", () => {
     expect([...new Set(findings.map(({ file }) => file))].toSorted()).toEqual(
       [`${folder}/identity`, segment!, runs[0]!, runs[1]!].toSorted(),
     );
-    for (const { advice } of findings)
-      expect(advice).toBe("replace this node, or restore its data folder from a backup");
+    for (const { advice } of findings) expect(advice).toBe(replaceNodeAdvice);
     // What is whole beside it is shown all the same.
     expect(store!.rows).toBeGreaterThan(10);
     expect(log!.segments).toBe(pathsOf(disk, "log", ".log").length);
@@ -193,7 +192,7 @@ describe("damage", () => {
     expect(findings.length).toBe(pathsOf(foreign, "log", ".log").length);
     for (const { code, advice } of findings) {
       expect(code).toBe("IDENTITY");
-      expect(advice).toStartWith("put back what belongs together");
+      expect(advice).toStartWith("use the folder as a whole");
     }
     const moved = stopped.copy();
     const members = membersOf([{ ...identity.members.list[0]!, address: "other:1" }], []);

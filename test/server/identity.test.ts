@@ -2,7 +2,15 @@ import { expect, test } from "bun:test";
 import { toHex } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import type { NodeId } from "../../src/raft/types.ts";
-import { aloneIdentity, type Identity, readIdentity, writeIdentity } from "../../src/server/identity.ts";
+import {
+  aloneIdentity,
+  type FolderIdentity,
+  type Identity,
+  isStarted,
+  readIdentity,
+  unstartedIdentity,
+  writeIdentity,
+} from "../../src/server/identity.ts";
 import { membersOf } from "../../src/server/members.ts";
 import { MemoryDisk, PowerCut } from "../leveldb/memory-disk.ts";
 
@@ -19,9 +27,10 @@ const formed: Identity = {
     ],
     [],
   ),
+  origin: undefined,
 };
 
-function diskWith(identity: Identity): MemoryDisk {
+function diskWith(identity: FolderIdentity): MemoryDisk {
   const disk = new MemoryDisk();
   disk.createFolder("data");
   disk.syncFolder(".");
@@ -43,12 +52,29 @@ test("an identity looks as its grammar says, and is read back", () => {
   const disk = diskWith(aloneIdentity(2, nodeId));
   const bytes = disk.read("data/identity")!;
   expect(toHex(bytes.subarray(0, -4))).toBe(
-    `4b564944${"02"}${"01"}${"02"}1122334455667788${"00".repeat(8)}030000`,
+    `4b564944${"03"}${"01"}${"02"}1122334455667788${"00".repeat(8)}03000000`,
   );
   expect(readIdentity(disk, "data")).toEqual(aloneIdentity(2, nodeId));
   for (const state of ["alone", "forming", "formed", "joined"] as const)
     expect(readIdentity(diskWith({ ...formed, state }), "data")).toEqual({ ...formed, state });
   expect(readIdentity(new MemoryDisk(), "data")).toBeUndefined();
+});
+
+test("a folder that was prepared from a backup has its origin and no id, as the grammar's example says", () => {
+  const origin = { checksum: "a1b2", servers: "a:1 b:1" };
+  const prepared = unstartedIdentity("prepared", 1, origin);
+  const disk = diskWith(prepared);
+  expect(toHex(disk.read("data/identity")!.subarray(0, -4))).toBe(
+    `4b564944${"03"}${"06"}${"01"}${"00".repeat(16)}030000${"01"}0461316232${"07"}613a3120623a31`,
+  );
+  expect(readIdentity(disk, "data")).toEqual(prepared);
+  for (const state of ["alone", "forming", "formed"] as const)
+    expect(readIdentity(diskWith({ ...formed, state, origin }), "data")).toEqual({
+      ...formed,
+      state,
+      origin,
+    });
+  expect(isStarted(prepared)).toBe(false);
 });
 
 test("an identity with any bit flipped, or any part missing, is refused by name and never believed", () => {
@@ -75,7 +101,7 @@ test("an identity of a newer format is refused as such", () => {
   disk.damage("data/identity", bytes);
   expect(failure(disk)).toMatchObject({
     code: "FORMAT",
-    message: 'Cannot use "data": its identity has format 9, this build knows 2; use a newer build',
+    message: 'Cannot use "data": its identity has format 9, this build knows 3; use a newer build',
   });
 });
 
@@ -94,7 +120,7 @@ test("an identity that is replaced is after a crash at any step the old one or t
     for (const image of disk.images()) {
       const found = readIdentity(image, "data")!;
       if (isDone) expect(found).toEqual(formed);
-      else expect([aloneIdentity(1, nodeId), formed]).toContainEqual(found);
+      else expect<FolderIdentity[]>([aloneIdentity(1, nodeId), formed]).toContainEqual(found);
       seen.add(found.state);
     }
     if (isDone) break;

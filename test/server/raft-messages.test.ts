@@ -174,12 +174,19 @@ test("the members look as their grammar says", () => {
 
 test("what servers ask each other before they are a cluster is read back, and anything else is a DecodeError", () => {
   const requests: FormRequest[] = [
-    { place: 1, nodeId: from, servers: "a:1 b:2", prepare: undefined },
-    { place: 0, nodeId: from, servers: "a:1 b:2", prepare: { clusterId: "00000000000000c1", members } },
+    { place: 1, nodeId: from, servers: "a:1 b:2", backup: "", prepare: undefined },
+    {
+      place: 0,
+      nodeId: from,
+      servers: "a:1 b:2",
+      backup: "ab".repeat(32),
+      prepare: { clusterId: "00000000000000c1", members },
+    },
   ];
   const replies: FormReply[] = (["alone", "forming", "formed"] as const).map((state, at) => ({
     place: at,
     nodeId: to,
+    backup: at === 1 ? "" : "ab".repeat(32),
     state,
     clusterId: "00000000000000c1",
     accepted: at === 1,

@@ -1,13 +1,13 @@
 import { readdirSync } from "node:fs";
 import { KvraftError, messageOf } from "../lib/error.ts";
 
-/** Whether there is nothing at a path, or an empty folder. Throws a KvraftError for what is no folder. */
-export function isEmptyFolder(path: string): boolean {
+/** The names of files and folders in a folder; none when there is nothing at the path. Throws a KvraftError for a file. */
+export function namesIn(path: string): string[] {
   try {
-    return readdirSync(path).length === 0;
+    return readdirSync(path);
   } catch (error) {
     const code = (error as { code?: unknown } | undefined)?.code;
-    if (code === "ENOENT") return true;
+    if (code === "ENOENT") return [];
     throw new KvraftError("IO_ERROR", `Cannot list the folder "${path}": ${messageOf(error)}`, {
       cause: error,
     });
