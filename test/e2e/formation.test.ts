@@ -98,7 +98,9 @@ describe("an empty folder that meets an initialised peer never votes and says ho
       cluster.restart(other);
       expect(await cluster.servers[place]!.ended()).toBe(2);
       expect(cluster.logOf(place)).toContain("a server that lost its folder must not vote again");
-      expect(cluster.logOf(place)).toContain("replace this server by a new member");
+      expect(cluster.logOf(place)).toContain(
+        "Bring this server back as a new member: empty the folder, start it with --join",
+      );
       await Bun.sleep(700);
       expect((await cluster.status())[other]!.role).not.toBe("leader");
       expect(await cluster.cli(["--timeout", "200ms", "get", "kept"])).toMatchObject({ code: 3 });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { KVClient } from "../../src/client/kv-client.ts";
 import { statusOf } from "../../src/kv/status.ts";
+import { decodeManifest } from "../../src/leveldb/manifest.ts";
 import { toHex } from "../../src/lib/bytes.ts";
 import { ByteReader, type ByteWriter } from "../../src/lib/codec.ts";
 import { ClientEnd } from "../../src/rpc/client-end.ts";
@@ -199,9 +200,11 @@ test("the log is dropped also when what is written to it changes nothing", async
 
 test("a crash between the swap of the store and the new beginning of the log is put right at the next start", async () => {
   const { world, client, behind } = await cluster();
-  // Nothing reaches the log any more once MANIFEST was replaced, which only the swap does here.
+  // Nothing reaches the log any more once the swap has replaced MANIFEST, which a flush does, too.
   behind.disk.failure = (action, path) => {
-    if (action === "rename" && path.includes("MANIFEST")) behind.isDiskHung = true;
+    if (action !== "rename" || !path.includes("MANIFEST")) return undefined;
+    const { logStart } = decodeManifest(behind.disk.read("data/store/MANIFEST.new")!, path);
+    if (logStart.index > 0) behind.isDiskHung = true;
     return undefined;
   };
   behind.start();
