@@ -11,6 +11,8 @@ export interface Env {
   readonly net: Net;
   readonly tables: Tables;
   readonly workers: Workers;
+  /** How many files and connections the process may have open; undefined when that is not known. */
+  readonly descriptorsMax?: number | undefined;
   /** 32 random bits; seeds the node's own stream of chance and its ids. */
   random32(): number;
 }

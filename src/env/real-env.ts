@@ -2,6 +2,7 @@ import { BunClock } from "./bun-clock.ts";
 import { BunDisk } from "./bun-disk.ts";
 import { BunNet } from "./bun-net.ts";
 import { BunWorkers } from "./bun-workers.ts";
+import { descriptorLimit } from "./descriptor-limit.ts";
 import type { Env } from "./env.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
 
@@ -18,6 +19,7 @@ export function realEnv(): Env {
     net: new BunNet(),
     tables: new SqliteTables(),
     workers: new BunWorkers(workerProgram),
+    descriptorsMax: descriptorLimit(),
     random32: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
   };
 }

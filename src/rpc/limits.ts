@@ -48,6 +48,10 @@ export const clientConnectionsMax = 4096;
 /** Accepted connections beyond the clients': peers, and strangers that have yet to say hello. */
 export const otherConnectionsMax = 512;
 
+/** Lines that a listener writes about refused and closed connections in so many ms: a flood of strangers fills no disk. */
+export const strangerLinesMax = 200;
+export const strangerLinesMs = 10_000;
+
 /** Dialling a peer again that could not be reached waits at first so long (ms), then twice as long each time... */
 export const backOffMinMs = 20;
 /** ...up to this (ms): an absent peer costs one dial a second. Redials without a wait are at least this far apart, too. */

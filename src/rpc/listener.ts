@@ -16,7 +16,13 @@ import {
   protocolVersionMin,
   type RefusalCode,
 } from "./hello.ts";
-import { clientConnectionsMax, helloTimeoutMs, otherConnectionsMax } from "./limits.ts";
+import {
+  clientConnectionsMax,
+  helloTimeoutMs,
+  otherConnectionsMax,
+  strangerLinesMax,
+  strangerLinesMs,
+} from "./limits.ts";
 
 /**
  * The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. An
@@ -43,8 +49,10 @@ export interface ListenerOptions {
   /** Who may connect here. */
   readonly roles: readonly HelloRole[];
   readonly helloTimeoutMs?: number;
-  readonly clientConnectionsMax?: number;
-  readonly otherConnectionsMax?: number;
+  /** Clients that may be connected, now: the room that there is for them may change. */
+  readonly clientConnectionsMax?: () => number;
+  /** Connections of every kind, now. */
+  readonly connectionsMax?: () => number;
   readonly outputBytesMax?: number;
   readonly closeGraceMs?: number;
 }
@@ -61,9 +69,13 @@ export class Listener<Context = unknown> {
   readonly #acceptor: Acceptor;
   /** All that are not gone; the value is the hello's deadline of those that have yet to say it. */
   readonly #connections = new Map<Connection<Context>, Timer | undefined>();
+  /** Those that have not been accepted: no hello came, or a bad one. The oldest is the first. */
+  readonly #strange = new Set<Connection<Context>>();
   #clientCount = 0;
-  /** Told once until half of them are gone: a flood of connections is no flood of lines. */
-  #hasToldFull = false;
+  /** Each is told once until half of the connections are gone: a flood of connections is no flood of lines. */
+  readonly #toldFull = new Set<"all" | "clients">();
+  #toldSinceMs = 0;
+  #toldLines = 0;
   #closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined = undefined;
 
   constructor(
@@ -128,22 +140,48 @@ export class Listener<Context = unknown> {
     const text = `no hello came within ${timeoutMs} ms`;
     const timer = this.#env.clock.after(timeoutMs, () => connection.terminate({ cause: "protocol", text }));
     this.#connections.set(connection, timer);
+    this.#strange.add(connection);
     if (this.#closing !== undefined) connection.terminate({ cause: "refused", text: "the node is stopping" });
-    else if (this.#connections.size > this.#connectionsMax) this.#turnAway(connection);
+    else if (this.#connections.size > this.#connectionsMax) this.#makeRoom();
     return connection;
   }
 
   get #connectionsMax(): number {
-    const { clientConnectionsMax: clients, otherConnectionsMax: others } = this.#options;
-    return (clients ?? clientConnectionsMax) + (others ?? otherConnectionsMax);
+    return this.#options.connectionsMax?.() ?? clientConnectionsMax + otherConnectionsMax;
   }
 
-  #turnAway(connection: Connection<Context>): void {
+  get #clientConnectionsMax(): number {
+    return this.#options.clientConnectionsMax?.() ?? clientConnectionsMax;
+  }
+
+  /**
+   * Drops whoever has not been accepted for the longest: the newcomer may be a member. Those that were accepted stay,
+   * also when they are idle.
+   */
+  #makeRoom(): void {
+    const [oldest] = this.#strange;
     const text = `${this.#connectionsMax} connections are open, which is the most`;
-    connection.terminate({ cause: "refused", text });
-    if (!this.#hasToldFull)
-      this.#owner.log(`Cannot accept ${connection.remote}: ${text}; more of these are not told`);
-    this.#hasToldFull = true;
+    this.#strange.delete(oldest!);
+    oldest!.terminate({ cause: "refused", text });
+    this.#tellFull("all", `Dropped ${oldest!.remote}, which had not said hello: ${text}`);
+  }
+
+  /** What strangers do is told in so many lines at the most. */
+  #tell(line: string): void {
+    const nowMs = this.#env.clock.monotonicMs();
+    if (nowMs - this.#toldSinceMs >= strangerLinesMs) {
+      this.#toldSinceMs = nowMs;
+      this.#toldLines = 0;
+    }
+    this.#toldLines++;
+    if (this.#toldLines < strangerLinesMax) this.#owner.log(line);
+    else if (this.#toldLines === strangerLinesMax)
+      this.#owner.log(`${line}; more of these are not told for up to ${strangerLinesMs} ms`);
+  }
+
+  #tellFull(what: "all" | "clients", line: string): void {
+    if (!this.#toldFull.has(what)) this.#owner.log(`${line}; more of these are not told`);
+    this.#toldFull.add(what);
   }
 
   /** Owns connections until their hello was accepted. */
@@ -186,7 +224,9 @@ export class Listener<Context = unknown> {
     });
     connection.end();
     if (refusal !== undefined) {
-      this.#owner.log(`Refused the connection from ${connection.remote}: ${refusal.text}`);
+      const line = `Refused the connection from ${connection.remote}: ${refusal.text}`;
+      if (refusal.code === "busy") this.#tellFull("clients", line);
+      else this.#tell(line);
       connection.close(refusal.text, "refused");
       return;
     }
@@ -194,6 +234,7 @@ export class Listener<Context = unknown> {
     connection.establish();
     connection.owner = this.#guests;
     this.#connections.set(connection, undefined);
+    this.#strange.delete(connection);
     if (hello.role === "client") this.#clientCount++;
   }
 
@@ -215,20 +256,22 @@ export class Listener<Context = unknown> {
       );
     if (!this.#options.roles.includes(hello.role))
       return refuse("role", `this port is for role ${this.#options.roles.join(" and ")}, not ${hello.role}`);
-    const most = this.#options.clientConnectionsMax ?? clientConnectionsMax;
+    const most = this.#clientConnectionsMax;
     if (hello.role === "client" && this.#clientCount >= most)
       return refuse("busy", `${most} clients are connected, which is the most; try another node or later`);
     return undefined;
   }
 
   #logClosed(connection: Connection<Context>, closing: Closing): void {
-    this.#owner.log(`Closed the connection from ${connection.remote}: ${closing.text}`);
+    this.#tell(`Closed the connection from ${connection.remote}: ${closing.text}`);
   }
 
   #gone(connection: Connection<Context>): void {
     this.#connections.get(connection)?.cancel();
     this.#connections.delete(connection);
-    if (this.#connections.size < this.#connectionsMax / 2) this.#hasToldFull = false;
+    this.#strange.delete(connection);
+    if (this.#connections.size < this.#connectionsMax / 2) this.#toldFull.delete("all");
+    if (this.#clientCount < this.#clientConnectionsMax / 2) this.#toldFull.delete("clients");
     this.#maybeClosed();
   }
 

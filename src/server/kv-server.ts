@@ -10,9 +10,11 @@ import type { Message, NodeId } from "../raft/types.ts";
 import type { Closing, Connection } from "../rpc/connection.ts";
 import { type Frame, frameKind } from "../rpc/frame.ts";
 import { firstServers, type Hello, type HelloPurpose, noId } from "../rpc/hello.ts";
+import { otherConnectionsMax } from "../rpc/limits.ts";
 import { type Greeting, Listener } from "../rpc/listener.ts";
 import { method } from "../rpc/method.ts";
 import { type DataFolder, openDataFolder } from "./data-folder.ts";
+import { checkDescriptors, clientsMaxOf, connectionsMaxOf, type Descriptors } from "./descriptors.ts";
 import { answerFormed, Formation } from "./formation.ts";
 import {
   decodeFormRequest,
@@ -25,6 +27,7 @@ import type { Identity } from "./identity.ts";
 import { newId } from "./ids.ts";
 import { Joining } from "./joining.ts";
 import { Node } from "./node.ts";
+import { PeerAdmission } from "./peer-admission.ts";
 import { encodeMessage, laneOf, methodOf } from "./raft-messages.ts";
 import { answerUnformed } from "./unformed-requests.ts";
 
@@ -61,6 +64,7 @@ export class KVServer {
   readonly #bootId: string;
   /** Connections that members have dialled, the last one of each kind. */
   readonly #guests = new Map<string, Connection<Guest>>();
+  readonly #admission = new PeerAdmission();
   #formation: Formation | undefined;
   #joining: Joining | undefined;
   #node: Node | undefined;
@@ -71,6 +75,7 @@ export class KVServer {
   static start(config: ServerConfig, options: KVServerOptions): KVServer {
     const env = options.env ?? realEnv();
     const log = options.log ?? (() => {});
+    checkDescriptors(env.descriptorsMax);
     const lock = lockFolder(env, config.dataDir);
     try {
       const folder = openDataFolder(env, config, options.join !== undefined, (line) => log("warn", line));
@@ -195,6 +200,16 @@ export class KVServer {
     this.#listener.closeWhere(isRemoved, "the node was removed from the cluster");
   }
 
+  get #descriptors(): Descriptors {
+    const members = Math.max(this.#config.servers.length, this.#node?.serverAddresses.length ?? 0);
+    const storeFiles = this.#node?.storeFileCount ?? 0;
+    return { limit: this.#env.descriptorsMax, others: members - 1, storeFiles };
+  }
+
+  get #connectionsMax(): number {
+    return connectionsMaxOf(this.#descriptors, this.#config.limits.connections + otherConnectionsMax);
+  }
+
   #listen(): Listener<Guest> {
     const { servers, me, limits } = this.#config;
     const { host, port } = servers[me]!;
@@ -204,7 +219,8 @@ export class KVServer {
         host,
         port,
         roles: ["peer", "client"],
-        clientConnectionsMax: limits.connections,
+        clientConnectionsMax: () => clientsMaxOf(this.#descriptors, this.#connectionsMax, limits.connections),
+        connectionsMax: () => this.#connectionsMax,
         outputBytesMax: limits.clientOutputBytes,
       },
       {
@@ -277,6 +293,11 @@ export class KVServer {
     if (refusal !== undefined) return { ...welcome, refusal };
     const isPeer = hello.purpose === "control" || hello.purpose === "bulk";
     const peer = isPeer ? (hello.nodeId as NodeId) : undefined;
+    const isMember = peer !== undefined && this.#node?.isMember(peer) === true;
+    const problem =
+      hello.role === "peer" &&
+      this.#admission.admit(connection, hello.nodeId as NodeId, hello.purpose, isMember);
+    if (problem) return { ...welcome, refusal: { code: "busy", text: problem } };
     connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
     if (peer !== undefined) {
       this.#guests.set(guestName(peer, hello.purpose), connection);
@@ -347,6 +368,7 @@ export class KVServer {
 
   #closed(connection: Connection<Guest>, closing: Closing): void {
     const { peer, purpose } = connection.context ?? {};
+    this.#admission.gone(connection);
     if (peer !== undefined && this.#guests.get(guestName(peer, purpose!)) === connection)
       this.#guests.delete(guestName(peer, purpose!));
     this.#log("debug", `the connection from ${connection.remote} is gone: ${closing.text}`);

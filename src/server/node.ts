@@ -169,6 +169,15 @@ export class Node {
     return nodeId !== this.identity.nodeId && !this.isRemoved(nodeId);
   }
 
+  /** By the configuration in force here. */
+  isMember(nodeId: NodeId): boolean {
+    return this.#members.list.some((member) => member.nodeId === nodeId);
+  }
+
+  get storeFileCount(): number {
+    return this.#store.fileCount;
+  }
+
   /** A node of this cluster has connected to this one, and says where it is found. */
   cameBack(nodeId: NodeId, address: string | undefined): void {
     this.#peers.cameBack(nodeId);
@@ -243,12 +252,8 @@ export class Node {
     const others: PeerAddress[] = this.#members.list
       .filter(({ nodeId }) => nodeId !== this.identity.nodeId)
       .map((member) => ({ nodeId: member.nodeId, address: this.#whereabouts.addressOf(member) }));
-    if (this.#source !== undefined && !this.#isKnown(this.#source.nodeId)) others.push(this.#source);
+    if (this.#source !== undefined && !this.isMember(this.#source.nodeId)) others.push(this.#source);
     return others;
-  }
-
-  #isKnown(nodeId: NodeId): boolean {
-    return this.#members.list.some((member) => member.nodeId === nodeId);
   }
 
   #halt(): void {
@@ -528,7 +533,7 @@ export class Node {
    * dialled for the time being, where its hello says that it is found.
    */
   #snapshotOffered(from: NodeId): void {
-    if (!this.#isKnown(from) && this.#source?.nodeId !== from) {
+    if (!this.isMember(from) && this.#source?.nodeId !== from) {
       const address = this.#options.addressOf(from);
       if (address === undefined || parseAddress(address) === undefined) return;
       this.#source = { nodeId: from, address };

@@ -238,7 +238,7 @@ test("a port takes only the roles it is for", async () => {
 });
 
 test("clients beyond the bound are told so, and peers still get in", async () => {
-  const service = serve({ clientConnectionsMax: 2, otherConnectionsMax: 1 });
+  const service = serve({ clientConnectionsMax: () => 2, connectionsMax: () => 4 });
   const [first, second, third] = [client(service), client(service), client(service)];
   await expectHealthy(first!);
   await expectHealthy(second!);
@@ -249,14 +249,47 @@ test("clients beyond the bound are told so, and peers still get in", async () =>
   const peer = new ClientEnd(env, service.address, peerHello);
   ends.push(peer);
   await expectHealthy(peer);
-  // Now sockets as such are at their bound: a stranger is dropped unheard, and only the first is told of.
-  for (let count = 0; count < 3; count++) {
-    const { seen } = await stranger(service);
-    await until(() => seen.isClosed, "the stranger is dropped");
-  }
-  expect(service.lines.filter((line) => line.startsWith("Cannot accept"))).toHaveLength(1);
+  // Connections as such are at their bound: of strangers the oldest gives way, of the others nobody does.
+  const strangers: Awaited<ReturnType<typeof stranger>>[] = [];
+  for (let count = 0; count < 4; count++) strangers.push(await stranger(service));
+  await until(
+    () => strangers.filter(({ seen }) => seen.isClosed).length === 3,
+    "all but the newest are dropped",
+  );
+  expect(strangers.at(-1)!.seen.isClosed).toBe(false);
+  expect(service.lines.filter((line) => line.startsWith("Dropped"))).toHaveLength(1);
+  await expectHealthy(peer);
+  await expectHealthy(second!);
+  strangers.at(-1)!.socket.terminate();
   await first!.close();
   await expectHealthy(third!);
+});
+
+test("a flood of silent connections never costs one that was accepted, idle as it may be, and a newcomer gets in", async () => {
+  const service = serve({ clientConnectionsMax: () => 2, connectionsMax: () => 6 });
+  const idle = client(service);
+  await expectHealthy(idle);
+  let lost = 0;
+  const silent = await Promise.all(Array.from({ length: 60 }, () => stranger(service)));
+  const peer = new ClientEnd(env, service.address, peerHello, { onLost: () => lost++ });
+  ends.push(peer);
+  await expectHealthy(peer);
+  await until(() => silent.filter(({ seen }) => seen.isClosed).length >= 55, "most are dropped");
+  expect(service.listener.connectionCount).toBeLessThanOrEqual(6);
+  expect(service.closings).toEqual([]);
+  await expectHealthy(idle);
+  expect(lost).toBe(0);
+});
+
+test("a flood of garbage is no flood of lines", async () => {
+  const service = serve();
+  for (let count = 0; count < 260; count++) {
+    const { socket, seen } = await stranger(service);
+    socket.write(new Uint8Array(32).fill(0xff));
+    await until(() => seen.isClosed, "the connection is closed");
+  }
+  expect(service.lines).toHaveLength(200);
+  expect(service.lines.at(-1)).toEndWith("more of these are not told for up to 10000 ms");
 });
 
 test("a client that never reads is cut off with one line, and the others are served", async () => {

@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+import {
+  checkDescriptors,
+  clientsMaxOf,
+  connectionsMaxOf,
+  descriptorsMin,
+} from "../../src/server/descriptors.ts";
+
+const three = { limit: 200, others: 2, storeFiles: 4 };
+
+test("with 200 descriptors three members, strangers and some clients find room, and files too", () => {
+  const all = connectionsMaxOf(three, 10_512);
+  const clients = clientsMaxOf(three, all, 10_000);
+  expect(clients).toBeGreaterThanOrEqual(50);
+  expect(all - clients).toBeGreaterThanOrEqual(2 * 6 + 8 + 16 + 24);
+  // What is left for files: the store's twice, the dialled connections, and the process's own.
+  expect(200 - all).toBeGreaterThanOrEqual(2 * 4 + 2 * 4 + 56);
+});
+
+test("a store that grows, and members that join, take room from clients", () => {
+  const before = clientsMaxOf(three, connectionsMaxOf(three, 10_512), 10_000);
+  const grown = { ...three, others: 3, storeFiles: 10 };
+  expect(clientsMaxOf(grown, connectionsMaxOf(grown, 10_512), 10_000)).toBeLessThan(before);
+  const full = { ...three, storeFiles: 1000 };
+  expect(connectionsMaxOf(full, 10_512)).toBeGreaterThan(0);
+  expect(clientsMaxOf(full, connectionsMaxOf(full, 10_512), 10_000)).toBe(0);
+});
+
+test("many descriptors, or a system that does not say, leave the configured bound", () => {
+  for (const limit of [undefined, 1_000_000]) {
+    const descriptors = { ...three, limit };
+    const all = connectionsMaxOf(descriptors, 10_512);
+    expect([all, clientsMaxOf(descriptors, all, 10_000)]).toEqual([10_512, 10_000]);
+  }
+});
+
+test("below the minimum the message names what was found, what is wanted, and how to raise it", () => {
+  expect(() => checkDescriptors(descriptorsMin - 1)).toThrow(
+    /may open 159 files and connections, at least 160 are wanted; raise the limit, with "ulimit -n 65536"/,
+  );
+  for (const limit of [descriptorsMin, undefined]) checkDescriptors(limit);
+});
