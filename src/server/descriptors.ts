@@ -3,7 +3,12 @@
  * none, ends (the log, the store) or spins (the accepting of connections): so the connections leave room for all others.
  */
 import { KvraftError } from "../lib/error.ts";
-import { formConnectionsMax, laneConnectionsMax, unknownPeerConnectionsMax } from "./limits.ts";
+import {
+  formConnectionsMax,
+  laneConnectionsMax,
+  unknownPeerConnectionsMax,
+  unknownPeerConnectionsMin,
+} from "./limits.ts";
 
 /** A node with fewer does not start: what its own files and a few members take leaves hardly any room for clients. */
 export const descriptorsMin = 160;
@@ -36,9 +41,17 @@ export function connectionsMaxOf({ limit, others, storeFiles }: Descriptors, wan
 
 /** Of these, how many may be clients': members and strangers always find room. */
 export function clientsMaxOf(descriptors: Descriptors, connections: number, wanted: number): number {
-  const reserved =
-    acceptedPerMember * descriptors.others + unknownPeerConnectionsMax + formConnectionsMax + strangersMin;
-  return Math.max(0, Math.min(wanted, connections - reserved));
+  return Math.max(0, Math.min(wanted, connections - unknownPeerConnectionsMin - reservedOf(descriptors)));
+}
+
+/** And how many those of peers that are no members as far as is known here. */
+export function unknownPeersMaxOf(descriptors: Descriptors, connections: number, clientsMax: number): number {
+  const room = connections - clientsMax - reservedOf(descriptors);
+  return Math.max(unknownPeerConnectionsMin, Math.min(unknownPeerConnectionsMax, room));
+}
+
+function reservedOf({ others }: Descriptors): number {
+  return acceptedPerMember * others + formConnectionsMax + strangersMin;
 }
 
 /** Throws a KvraftError (CONFIG) when the process may open too few. */

@@ -14,7 +14,13 @@ import { otherConnectionsMax } from "../rpc/limits.ts";
 import { type Greeting, Listener } from "../rpc/listener.ts";
 import { method } from "../rpc/method.ts";
 import { type DataFolder, openDataFolder } from "./data-folder.ts";
-import { checkDescriptors, clientsMaxOf, connectionsMaxOf, type Descriptors } from "./descriptors.ts";
+import {
+  checkDescriptors,
+  clientsMaxOf,
+  connectionsMaxOf,
+  type Descriptors,
+  unknownPeersMaxOf,
+} from "./descriptors.ts";
 import { answerFormed, Formation } from "./formation.ts";
 import {
   decodeFormRequest,
@@ -210,6 +216,10 @@ export class KVServer {
     return connectionsMaxOf(this.#descriptors, this.#config.limits.connections + otherConnectionsMax);
   }
 
+  get #clientsMax(): number {
+    return clientsMaxOf(this.#descriptors, this.#connectionsMax, this.#config.limits.connections);
+  }
+
   #listen(): Listener<Guest> {
     const { servers, me, limits } = this.#config;
     const { host, port } = servers[me]!;
@@ -219,7 +229,7 @@ export class KVServer {
         host,
         port,
         roles: ["peer", "client"],
-        clientConnectionsMax: () => clientsMaxOf(this.#descriptors, this.#connectionsMax, limits.connections),
+        clientConnectionsMax: () => this.#clientsMax,
         connectionsMax: () => this.#connectionsMax,
         outputBytesMax: limits.clientOutputBytes,
       },
@@ -294,9 +304,10 @@ export class KVServer {
     const isPeer = hello.purpose === "control" || hello.purpose === "bulk";
     const peer = isPeer ? (hello.nodeId as NodeId) : undefined;
     const isMember = peer !== undefined && this.#node?.isMember(peer) === true;
+    const unknownMax = unknownPeersMaxOf(this.#descriptors, this.#connectionsMax, this.#clientsMax);
     const problem =
       hello.role === "peer" &&
-      this.#admission.admit(connection, hello.nodeId as NodeId, hello.purpose, isMember);
+      this.#admission.admit(connection, hello.nodeId as NodeId, hello.purpose, isMember, unknownMax);
     if (problem) return { ...welcome, refusal: { code: "busy", text: problem } };
     connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
     if (peer !== undefined) {

@@ -45,7 +45,11 @@ export const snapshotPiecesAheadMax = 4;
 export const snapshotPieceMsMax = 5_000;
 /** Connections that one node may have dialled for one purpose: a new one beside one that seems dead, and one that ends. */
 export const laneConnectionsMax = 3;
-/** Connections of peers that are no members as far as is known here: a leader that this node has yet to hear of. */
-export const unknownPeerConnectionsMax = 8;
+/**
+ * Connections of peers that are no members as far as is known here: all members, for a new server. Where descriptors are
+ * few, there is room for the lower number.
+ */
+export const unknownPeerConnectionsMax = 128;
+export const unknownPeerConnectionsMin = 16;
 /** Connections of servers that ask whether a cluster is to be formed: one of each of as many as there may be. */
 export const formConnectionsMax = 16;

@@ -2,7 +2,7 @@ import type { NodeId } from "../raft/types.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { HelloPurpose } from "../rpc/hello.ts";
 import type { Guest } from "./guest.ts";
-import { formConnectionsMax, laneConnectionsMax, unknownPeerConnectionsMax } from "./limits.ts";
+import { formConnectionsMax, laneConnectionsMax } from "./limits.ts";
 
 /**
  * How many connections whoever says hello as a peer may hold. A hello proves nothing: without a bound, one who says many
@@ -22,14 +22,15 @@ export class PeerAdmission {
     nodeId: NodeId,
     purpose: HelloPurpose,
     isMember: boolean,
+    unknownMax: number,
   ): string | undefined {
     if (purpose === "form") {
       if (this.#formCount >= formConnectionsMax) return `${formConnectionsMax} servers ask for it already`;
       this.#formCount++;
       return undefined;
     }
-    if (!isMember && this.#unknown.size >= unknownPeerConnectionsMax)
-      return `${unknownPeerConnectionsMax} connections of nodes that are no members are open already`;
+    if (!isMember && this.#unknown.size >= unknownMax)
+      return `${unknownMax} connections of nodes that are no members are open already`;
     if (!isMember) this.#unknown.add(connection);
     const name = nameOf(nodeId, purpose);
     const connections = this.#byName.get(name) ?? [];

@@ -4,6 +4,7 @@ import {
   clientsMaxOf,
   connectionsMaxOf,
   descriptorsMin,
+  unknownPeersMaxOf,
 } from "../../src/server/descriptors.ts";
 
 const three = { limit: 200, others: 2, storeFiles: 4 };
@@ -12,7 +13,7 @@ test("with 200 descriptors three members, strangers and some clients find room, 
   const all = connectionsMaxOf(three, 10_512);
   const clients = clientsMaxOf(three, all, 10_000);
   expect(clients).toBeGreaterThanOrEqual(50);
-  expect(all - clients).toBeGreaterThanOrEqual(2 * 6 + 8 + 16 + 24);
+  expect(all - clients).toBeGreaterThanOrEqual(2 * 6 + 16 + 16 + 24);
   // What is left for files: the store's twice, the dialled connections, and the process's own.
   expect(200 - all).toBeGreaterThanOrEqual(2 * 4 + 2 * 4 + 56);
 });
@@ -32,6 +33,14 @@ test("many descriptors, or a system that does not say, leave the configured boun
     const all = connectionsMaxOf(descriptors, 10_512);
     expect([all, clientsMaxOf(descriptors, all, 10_000)]).toEqual([10_512, 10_000]);
   }
+});
+
+test("a new server has room for all members, whom it does not know, unless descriptors are few", () => {
+  const alone = { limit: undefined, others: 0, storeFiles: 0 };
+  const all = connectionsMaxOf(alone, 10_512);
+  expect(unknownPeersMaxOf(alone, all, clientsMaxOf(alone, all, 10_000))).toBe(128);
+  const few = connectionsMaxOf(three, 10_512);
+  expect(unknownPeersMaxOf(three, few, clientsMaxOf(three, few, 10_000))).toBe(16);
 });
 
 test("below the minimum the message names what was found, what is wanted, and how to raise it", () => {
