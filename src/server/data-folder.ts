@@ -215,3 +215,14 @@ function checkIdentity(config: ServerConfig, identity: FolderIdentity): void {
         `choose another dataDir, or set "me" to ${identity.place}`,
     );
 }
+
+/** The store never runs ahead of the log that it was made from. */
+export function checkApplied(log: Persister, store: LevelDB, dataDir: string): void {
+  const { index, term } = store.applied;
+  if (log.term(index) === term) return;
+  throw corruptLog(
+    dataDir,
+    `the store has applied entry ${index} of term ${term}, and the log ` +
+      `${index > log.lastIndex ? `ends at ${log.lastIndex}` : `has it in term ${log.term(index)}`}`,
+  );
+}

@@ -16,7 +16,7 @@ import type { Frame } from "../rpc/frame.ts";
 import { method } from "../rpc/method.ts";
 import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
-import { corruptLog, type DataFolder, followStore } from "./data-folder.ts";
+import { checkApplied, corruptLog, type DataFolder, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import { checkEntries } from "./entry-check.ts";
 import type { Guest } from "./guest.ts";
@@ -590,15 +590,4 @@ export class Node {
       throw corruptLog(this.#options.config.dataDir, error.message);
     }
   }
-}
-
-/** The store never runs ahead of the log that it was made from. */
-function checkApplied(log: Persister, store: LevelDB, dataDir: string): void {
-  const { index, term } = store.applied;
-  if (log.term(index) === term) return;
-  throw corruptLog(
-    dataDir,
-    `the store has applied entry ${index} of term ${term}, and the log ` +
-      `${index > log.lastIndex ? `ends at ${log.lastIndex}` : `has it in term ${log.term(index)}`}`,
-  );
 }
