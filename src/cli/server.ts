@@ -7,6 +7,7 @@ import type { Call, Command, Context } from "./context.ts";
 import { describeError, exitStatus } from "./exit-status.ts";
 import { logTo } from "./log.ts";
 import { readServerFile } from "./server-file.ts";
+import { ServerReload } from "./server-reload.ts";
 
 /** How long an orderly end may be held up by something that still keeps the process busy. */
 const lingerMs = 2_000;
@@ -31,8 +32,10 @@ export const serverCommand: Command = {
     },
   ],
   details: [
-    "Logs to stderr. SIGTERM and SIGINT stop it in order (status 0), a second one at once. Status 2 when it cannot",
-    "start (configuration, data folder, port), 1 when a fault stopped it. --check-config prints OK or every problem.",
+    "Logs to stderr. SIGTERM and SIGINT stop it in order (status 0), a second one at once. SIGHUP stops it in order, too,",
+    "when stderr is a terminal; else the server reads its configuration again, for logLevel and the limits that can change",
+    "while it runs. Status 2 when it cannot start (configuration, data folder, port), 1 when a fault stopped it.",
+    "--check-config prints OK or every problem.",
     "--join asks a member of a cluster that exists: the server is sent everything from then on, and kvraft member add makes",
     "it a voter. It says so once: a server that has joined starts with and without the flag. Its configuration lists the",
     "server itself, in place 'me'; the other addresses are learned from the cluster.",
@@ -49,7 +52,7 @@ export const serverCommand: Command = {
     if (join !== undefined && isSelf(join, config))
       throw usageError(`--join is ${formatAddress(join)}, which is this server's own address`, serverCommand);
     if (!call.flags.has("check-config"))
-      return runServer(context, config, { join, endsWithStdin: call.flags.has("exit-with-stdin") });
+      return runServer(context, path, config, { join, endsWithStdin: call.flags.has("exit-with-stdin") });
     context.stdout.write("OK\n");
     return exitStatus.done;
   },
@@ -76,11 +79,14 @@ interface RunOptions {
 /** Runs until a signal, the end of stdin (if asked to), or a fault. */
 async function runServer(
   context: Context,
+  path: string,
   config: ServerConfig,
   { join, endsWithStdin }: RunOptions,
 ): Promise<number> {
-  const log = logTo(context.stderr, config.logLevel);
-  const stopRequest = new StopRequest(log);
+  const logSettings = { logLevel: config.logLevel };
+  const log = logTo(context.stderr, logSettings);
+  const reload = new ServerReload(context, path, config, logSettings, log);
+  const stopRequest = new StopRequest(log, context.stderr.isTerminal ? undefined : reload);
   stopRequest.listen(endsWithStdin);
   try {
     const { startKVServer } = await import("../server/kv-server.ts");
@@ -89,6 +95,7 @@ async function runServer(
       ...(join === undefined ? {} : { join }),
     };
     const server = await startKVServer(config, options);
+    reload.serve(server);
     stopRequest.serve(server);
     const fault = await Promise.race([server.stopped, stopRequest.failed]);
     if (fault === undefined) return exitStatus.done;
@@ -104,15 +111,19 @@ async function runServer(
 /** What asks the server to stop. It may come before there is a server to be stopped. */
 class StopRequest {
   readonly #log: (level: LogLevel, line: string) => void;
+  readonly #reload: ServerReload | undefined;
   readonly #failed = Promise.withResolvers<KvraftError>();
   #isAsked = false;
   #server: KVServer | undefined;
   readonly #onTerminate = () => this.#signal("SIGTERM", exitStatus.terminated);
   readonly #onInterrupt = () => this.#signal("SIGINT", exitStatus.interrupted);
+  readonly #onHangUp = () => this.#hangUp();
   readonly #onInputEnd = () => this.#ask("stdin ended");
 
-  constructor(log: (level: LogLevel, line: string) => void) {
+  /** `reload` is what SIGHUP asks for; without it the terminal is gone, and the server stops. */
+  constructor(log: (level: LogLevel, line: string) => void, reload: ServerReload | undefined) {
     this.#log = log;
+    this.#reload = reload;
   }
 
   /** Why the server could not stop in order. It would otherwise go on half stopped, deaf to a signal. */
@@ -123,6 +134,8 @@ class StopRequest {
   listen(endsWithStdin: boolean): void {
     process.on("SIGTERM", this.#onTerminate);
     process.on("SIGINT", this.#onInterrupt);
+    // For good: a terminal that closes may send several, and none may cut the end short.
+    process.on("SIGHUP", this.#onHangUp);
     if (!endsWithStdin) return;
     for (const event of ["end", "close", "error"]) process.stdin.on(event, this.#onInputEnd);
     process.stdin.resume();
@@ -143,6 +156,11 @@ class StopRequest {
   #signal(name: string, status: number): void {
     if (this.#isAsked) process.exit(status);
     this.#ask(name);
+  }
+
+  #hangUp(): void {
+    if (this.#reload === undefined) this.#ask("SIGHUP: the terminal is gone");
+    else if (!this.#isAsked) void this.#reload.run();
   }
 
   #ask(cause: string): void {

@@ -10,6 +10,7 @@ import {
   serversMax,
   type Timings,
 } from "./config.ts";
+import { putOverheadBytes } from "./reload.ts";
 import { type Range, readDuration, readPath, readSize, readWhole, readWord } from "./scalars.ts";
 import { readServers } from "./server-list.ts";
 import { formatDuration, formatSize } from "./units.ts";
@@ -58,9 +59,6 @@ const sizeRanges: Record<string, Range> = {
   logTailBytes: { min: 0, max: 1024 * 1024 * mebibyte },
   uncommittedBytes: { min: 4096, max: 1024 * mebibyte },
 };
-
-/** What stands around the largest key and value in one request, entry or reply, rounded up. */
-const putOverheadBytes = 4096;
 
 function readTimings(from: Mapping): Timings | undefined {
   const keys = Object.keys(timingRanges);

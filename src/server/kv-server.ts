@@ -1,4 +1,5 @@
-import type { ServerConfig } from "../config/config.ts";
+import type { Limits, ServerConfig } from "../config/config.ts";
+import { liveLimits } from "../config/reload.ts";
 import type { DiskLock } from "../env/disk.ts";
 import type { Env } from "../env/env.ts";
 import { Prng } from "../env/prng.ts";
@@ -98,7 +99,8 @@ export class KVServer {
     folder: DataFolder,
     lock: DiskLock,
   ) {
-    this.#config = config;
+    // Of its own, as a reload changes the limits.
+    this.#config = { ...config, limits: { ...config.limits } };
     this.#env = env;
     this.#log = log;
     this.#bootId = newId(env);
@@ -145,6 +147,11 @@ export class KVServer {
       }
     }
     await this.stopped;
+  }
+
+  /** Takes over the limits that can change while it runs; see liveLimits. */
+  reload(limits: Limits): void {
+    for (const key of liveLimits) Object.assign(this.#config.limits, { [key]: limits[key] });
   }
 
   #startNode(identity: Identity, join?: Address): void {

@@ -1,3 +1,4 @@
+import type { Limits } from "../config/config.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
 import type { Index } from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
@@ -5,9 +6,8 @@ import type { Persister } from "../raftlog/persister.ts";
 export interface LogCompactionOptions {
   readonly persister: Persister;
   readonly store: LevelDB;
-  /** What stays for followers that are a little behind, although the store has it: as Persister.compact takes them. */
-  readonly tailEntries: number;
-  readonly tailBytes: number;
+  /** What stays for followers that are a little behind, although the store has it. Read at each use: they may change. */
+  readonly limits: Pick<Limits, "logTailEntries" | "logTailBytes">;
   /** What must stay for somebody who fetches the state up to this index; Infinity when nobody does. */
   readonly heldIndex: () => Index;
 }
@@ -26,10 +26,14 @@ export class LogCompaction {
 
   tick(): void {
     if (++this.#ticks < lookEveryTicks) return;
-    const { persister, store, tailEntries, tailBytes, heldIndex } = this.#options;
+    const { persister, store, limits, heldIndex } = this.#options;
     // No further than MANIFEST says: what is applied and not yet durable in the store is in the log only.
     const upTo = Math.min(store.applied.index, heldIndex());
-    const isMore = persister.compact({ upTo, tailEntries, tailBytes });
+    const isMore = persister.compact({
+      upTo,
+      tailEntries: limits.logTailEntries,
+      tailBytes: limits.logTailBytes,
+    });
     this.#ticks = isMore ? lookEveryTicks : 0;
   }
 }

@@ -306,7 +306,9 @@ export class Node {
       diskStallTicks: ticks(diskStallMs),
       appendBytesMax,
       windowBytesMax,
-      uncommittedBytesMax: config.limits.uncommittedBytes,
+      get uncommittedBytesMax() {
+        return config.limits.uncommittedBytes;
+      },
       trace: (line) => log("info", line),
     });
   }
@@ -358,12 +360,10 @@ export class Node {
   }
 
   #makeCompaction(): LogCompaction {
-    const { logTailEntries: tailEntries, logTailBytes: tailBytes } = this.#options.config.limits;
     return new LogCompaction({
       persister: this.#persister,
       store: this.#store,
-      tailEntries,
-      tailBytes,
+      limits: this.#options.config.limits,
       heldIndex: () => this.#snapshotRequests.heldIndex,
     });
   }
@@ -467,7 +467,9 @@ export class Node {
       driver: this.#driver,
       keyBytesMax: limits.keyBytes,
       valueBytesMax: limits.valueBytes,
-      requestsInFlightMax: limits.requestsInFlight,
+      get requestsInFlightMax() {
+        return limits.requestsInFlight;
+      },
       replies,
       leaderAddress: () => this.leaderAddress,
       timeMs: () => this.timeMs,

@@ -47,7 +47,7 @@ test("a port is free when nobody listens on it", () => {
 test("a log line carries time and level, cannot be forged by a line feed, and is left out below the level", () => {
   const lines: string[] = [];
   const output = { isTerminal: false, write: (data: string | Uint8Array) => void lines.push(String(data)) };
-  const log = logTo(output, "info", () => Date.UTC(2026, 0, 2, 3, 4, 5, 678));
+  const log = logTo(output, { logLevel: "info" }, () => Date.UTC(2026, 0, 2, 3, 4, 5, 678));
   log("info", "listens on 127.0.0.1:5001");
   log("warn", "two\nlines");
   log("debug", "nothing");

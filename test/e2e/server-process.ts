@@ -43,7 +43,7 @@ export class ServerProcess {
     this.#child = spawnServer(command, this.logPath, this.environment);
   }
 
-  signal(name: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGSTOP" | "SIGCONT"): void {
+  signal(name: "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGSTOP" | "SIGCONT"): void {
     this.#child!.kill(name);
   }
 

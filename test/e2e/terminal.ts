@@ -36,6 +36,11 @@ export class Terminal {
     this.#child.kill(signal);
   }
 
+  /** The terminal closes, as a window does. */
+  hangUp(): void {
+    this.#child.terminal!.close();
+  }
+
   /** Waits until the text has been shown after what was waited for before. */
   async see(text: string, timeoutMs = 15_000): Promise<void> {
     this.#seen = await until(

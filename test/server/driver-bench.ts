@@ -123,7 +123,8 @@ export class Bench {
 
   #compaction(persister: Persister): LogCompaction {
     const { store } = this;
-    return new LogCompaction({ persister, store, tailEntries: 0, tailBytes: 0, heldIndex: () => Infinity });
+    const limits = { logTailEntries: 0, logTailBytes: 0 };
+    return new LogCompaction({ persister, store, limits, heldIndex: () => Infinity });
   }
 
   /** Lets time pass; the disk ends its writes unless `hung`. */

@@ -15,8 +15,7 @@ function keptWith(heldIndex: number): number {
       },
     },
     store: { applied: { index: 100, term: 1 } },
-    tailEntries: 0,
-    tailBytes: 0,
+    limits: { logTailEntries: 0, logTailBytes: 0 },
     heldIndex: () => heldIndex,
   } as unknown as LogCompactionOptions);
   for (let ticks = 0; ticks < 100; ticks++) compaction.tick();
