@@ -3,7 +3,7 @@ import type { Tables } from "../env/tables.ts";
 import type { Workers } from "../env/workers.ts";
 import { assert } from "../lib/assert.ts";
 import { KvraftError } from "../lib/error.ts";
-import type { BlockCache } from "./block-cache.ts";
+import { BlockCache } from "./block-cache.ts";
 import { corruption } from "./corruption.ts";
 import {
   isRunName,
@@ -196,6 +196,23 @@ function removeOrphans(disk: Disk, folder: string, manifest: Manifest, report: (
     report(`Removed "${folder}/${name}": a crash has left it unfinished or unneeded`);
   }
   disk.remove(manifestTemporaryPath(folder));
+}
+
+/**
+ * Removes what a crash has left over in the folder of a store, if there is any, as an open does: for a full disk, before
+ * anything else is done. Throws as `LevelDB.open` does, with nothing changed then.
+ */
+export function removeStoreLeftovers(env: StoreEnv, folder: string, report: (line: string) => void): void {
+  if (!env.disk.exists(manifestPath(folder))) return;
+  const named = new Set(filesOf(readManifest(env.disk, folder)).map((file) => runName(file.number)));
+  const isLeftover = (name: string) => isRunName(name) && !named.has(name);
+  if (!env.disk.exists(manifestTemporaryPath(folder)) && !env.disk.list(folder).some(isLeftover)) return;
+  const lock = takeLock(env, folder);
+  try {
+    RunFolder.open(env, folder, new BlockCache(0), report, () => {}).close();
+  } finally {
+    lock.release();
+  }
 }
 
 /** Removes the files of a store, and nothing else: runs first, so that no run is ever without its MANIFEST. */

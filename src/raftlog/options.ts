@@ -1,3 +1,5 @@
+import type { EntryId } from "../raft/types.ts";
+
 /** What a Raft log may take of the disk and the heap. Sizes in bytes. */
 export interface LogOptions {
   /**
@@ -27,6 +29,17 @@ export interface LogOptions {
   readonly groupBytesMax: number;
   /** Segments whose files are kept open for reading: a follower that catches up reads one, and few do at a time. */
   readonly openSegmentsMax: number;
+  /** What may be dropped from the log's front before anything is written at open; nothing when it is not said. */
+  readonly stored?: StoredPart;
+}
+
+/** What the store has of the log, durably. */
+export interface StoredPart {
+  /** Up to this entry. */
+  readonly applied: EntryId;
+  /** What stays all the same, as in Keep. */
+  readonly tailEntries: number;
+  readonly tailBytes: number;
 }
 
 export const defaultLogOptions: LogOptions = {

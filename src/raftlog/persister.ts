@@ -5,9 +5,10 @@ import type { Entry, EntryId, HardState, Index, LogView, Term } from "../raft/ty
 import { type Keep, mayDropFirst } from "./compaction.ts";
 import { EntryTail } from "./entry-tail.ts";
 import { groupHeaderBytes, groupSeed } from "./group.ts";
+import { removeFiles } from "./leftovers.ts";
 import { LogMap } from "./log-map.ts";
 import { type Beginning, type GroupPlace, LogWriter, type SegmentStart } from "./log-writer.ts";
-import { defaultLogOptions, type LogOptions, type LogOwner } from "./options.ts";
+import { defaultLogOptions, type LogOptions, type LogOwner, type StoredPart } from "./options.ts";
 import {
   entryDataBytesMax,
   entryOverheadBytes,
@@ -16,7 +17,7 @@ import {
   writeHardState,
 } from "./records.ts";
 import { type RecoveredLog, recoverLog } from "./recovery.ts";
-import { isStartOfLog, isUnfinishedName } from "./segment.ts";
+import { isStartOfLog } from "./segment.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import type { StoredSegment } from "./stored-segment.ts";
 
@@ -79,13 +80,8 @@ export class Persister implements LogView {
   ): Persister {
     disk.createFolder(folder);
     const recovered = recoverLog(disk, folder, owner, report);
-    for (const name of disk.list(folder)) {
-      if (!isUnfinishedName(name)) continue;
-      disk.remove(`${folder}/${name}`);
-      report(
-        `Removed "${folder}/${name}": a segment that was never finished, so nothing in it was acknowledged`,
-      );
-    }
+    // Before anything is written: a full disk may have no other room for that.
+    removeFiles(disk, folder, recovered?.obsoletePaths ?? [], report);
     return new Persister(disk, folder, owner, { ...defaultLogOptions, ...options }, recovered);
   }
 
@@ -105,7 +101,10 @@ export class Persister implements LogView {
     this.#hardState = recovered?.hardState ?? noState;
     this.#hardStateWritten = this.#hardState;
     if (recovered === undefined) this.#beginLog();
-    else this.#repeatLastGroup(disk, recovered);
+    else {
+      if (options.stored !== undefined) this.#dropStored(options.stored);
+      this.#repeatLastGroup(disk, recovered);
+    }
   }
 
   get firstIndex(): Index {
@@ -227,6 +226,13 @@ export class Persister implements LogView {
     this.#files.close();
   }
 
+  /** As `compact` does, and only if the store was made from this log. */
+  #dropStored({ applied, tailEntries, tailBytes }: StoredPart): void {
+    if (this.#map.term(applied.index) !== applied.term) return;
+    const keep = { upTo: applied.index, tailEntries, tailBytes };
+    while (mayDropFirst(this.#map, keep)) this.#remove([this.#map.dropFirst()]);
+  }
+
   /** An empty log starts with a group too, so that there is always one to repeat at the next start. */
   #beginLog(): void {
     writeHardState(this.#writer.startGroup(), noState);
@@ -240,7 +246,7 @@ export class Persister implements LogView {
    * which says that it follows the group before, so that the original counts no more.
    */
   #repeatLastGroup(disk: Disk, recovered: RecoveredLog): void {
-    const { last, obsoletePaths } = recovered;
+    const { last } = recovered;
     const payload = readPayload(disk, last.path, last.offset + groupHeaderBytes, last.payloadBytes);
     const start: SegmentStart = {
       firstIndex: last.firstIndex,
@@ -252,7 +258,7 @@ export class Persister implements LogView {
     const records = new RecordReader(payload);
     while (records.next()) this.#map.append(records);
     // Segments whose groups were all replaced, so that restarts do not pile up files.
-    this.#files.remove(this.#folder, [...replaced.map(({ path }) => path), ...obsoletePaths]);
+    this.#remove(replaced);
   }
 
   #remove(segments: readonly StoredSegment[]): void {

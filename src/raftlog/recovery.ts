@@ -81,7 +81,7 @@ export function recoverLog(
 }
 
 /** The segments of a folder in the order of their groups. */
-function readSegments(disk: Disk, folder: string, owner: LogOwner): StoredSegment[] {
+export function readSegments(disk: Disk, folder: string, owner: LogOwner): StoredSegment[] {
   const segments: StoredSegment[] = [];
   for (const name of disk.list(folder))
     if (name.endsWith(".log")) segments.push(readSegment(disk, folder, name, owner));

@@ -4,9 +4,12 @@ import type { Env } from "../env/env.ts";
 import { replaceFile } from "../env/replace-file.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
 import { type Applied, readManifest } from "../leveldb/manifest.ts";
+import { removeStoreLeftovers } from "../leveldb/run-folder.ts";
 import { equalBytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
 import { KvraftError, replaceNodeAdvice } from "../lib/error.ts";
 import type { Entry, NodeId } from "../raft/types.ts";
+import { removeLogLeftovers } from "../raftlog/leftovers.ts";
+import type { LogOwner } from "../raftlog/options.ts";
 import { Persister } from "../raftlog/persister.ts";
 import { serverListText } from "./formation-messages.ts";
 import {
@@ -42,13 +45,20 @@ export class DataFolder {
     return `${this.#config.dataDir}/store`;
   }
 
-  /** The Raft log, opened at the first call: recovery checks every byte of it. */
-  openLog(owner: { readonly clusterId: string; readonly nodeId: string }): Persister {
+  /**
+   * The Raft log, opened at the first call: recovery checks every byte of it. What the store has up to `applied` is dropped
+   * before anything is written.
+   */
+  openLog(owner: LogOwner, applied: Applied = { index: 0, term: 0 }): Persister {
+    const { segmentBytes, logTailEntries, logTailBytes } = this.#config.limits;
     this.#log ??= Persister.open(
       this.#env.disk,
       logFolder(this.#config.dataDir),
       owner,
-      { segmentBytesMax: this.#config.limits.segmentBytes },
+      {
+        segmentBytesMax: segmentBytes,
+        stored: { applied, tailEntries: logTailEntries, tailBytes: logTailBytes },
+      },
       this.#report,
     );
     return this.#log;
@@ -111,7 +121,9 @@ export function openDataFolder(
     if (found.origin !== undefined && found.state !== "formed") checkPrepared(env.disk, config, found);
     const condemned = condemnationOf(env.disk, dataDir);
     if (condemned !== undefined) throw new KvraftError("CORRUPTION", condemned);
-    return new DataFolder(env, config, isStarted(found) ? found : startPrepared(env, config, found), report);
+    const identity = isStarted(found) ? found : startPrepared(env, config, found);
+    removeLeftovers(env, dataDir, identity, report);
+    return new DataFolder(env, config, identity, report);
   }
   for (const part of [logFolder(dataDir), `${dataDir}/store`])
     if (env.disk.list(part).length > 0)
@@ -151,6 +163,17 @@ const condemnedName = "condemned";
 
 function logFolder(dataDir: string): string {
   return `${dataDir}/log`;
+}
+
+/** Before a start writes anything: a full disk may have no other room for that. */
+function removeLeftovers(
+  env: Env,
+  dataDir: string,
+  identity: Identity,
+  report: (line: string) => void,
+): void {
+  removeStoreLeftovers(env, `${dataDir}/store`, report);
+  removeLogLeftovers(env.disk, logFolder(dataDir), identity, report);
 }
 
 /** A server starts on a prepared folder for the first time: only now the folder gets an id, so no restore makes one. */

@@ -269,7 +269,7 @@ export class Node {
 
   #openLog(): Persister {
     try {
-      return this.#options.folder.openLog(this.identity);
+      return this.#options.folder.openLog(this.identity, this.#store.applied);
     } catch (error) {
       this.#store.close();
       throw error;

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync } from "node:fs";
+import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KVError } from "../../src/client/kv-client.ts";
 import { Cluster } from "./cluster.ts";
@@ -102,6 +102,30 @@ describe("a node whose log cannot be written stops with status 1 and a clear las
       expect(run("mount", "-o", "remount,size=256m", disk)).toBe(true);
       cluster.restart(0);
       await cluster.awaitEqual();
+    },
+    40_000,
+  );
+
+  test.if(canMount)(
+    "the disk is full of what the node itself has left over: it removes that first, and serves",
+    async () => {
+      const disk = mountTmpfs("48m")!;
+      await using cluster = await Cluster.start({ nodes: 1, dataDir: () => join(disk, "data") });
+      await cluster.client().put("kept", "safe");
+      await cluster.kill9(0);
+      const data = cluster.dataDir(0);
+      // Files of a merge that was cut off by the kill.
+      const leftovers = ["000900.run", "000901.run"].map((name) => join(data, "store", name));
+      for (const path of leftovers) writeFileSync(path, new Uint8Array(8 * 1024 * 1024));
+      run("dd", "if=/dev/zero", `of=${join(disk, "filler")}`, "bs=4096");
+      expect(() => writeFileSync(join(disk, "more"), "more")).toThrow("ENOSPC");
+      rmSync(join(disk, "more"), { force: true });
+      cluster.restart(0);
+      await cluster.awaitLeader();
+      for (const path of leftovers) expect(existsSync(path)).toBe(false);
+      await expectAll(cluster, [], 0);
+      expect(await cluster.client().get("kept")).toBe("safe");
+      expect(await cluster.stop(0)).toBe(0);
     },
     40_000,
   );

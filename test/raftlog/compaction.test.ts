@@ -258,3 +258,44 @@ test("the terms of what stays are told, and that of the entry before", () => {
   expect(log.firstIndex).toBeGreaterThan(300);
   for (let index = log.firstIndex - 1; index < 400; index++) expect(log.term(index)).toBe(index);
 });
+
+describe("what the store has is dropped at open", () => {
+  /** The files that are there when the first one is made. */
+  function filesAtFirstWrite(applied: { index: Index; term: number }, tailEntries = 0): string[] {
+    const disk = new CrashDisk();
+    longLog(disk).close();
+    let names: string[] | undefined;
+    disk.failure = (action) => {
+      if (action === "create") names ??= disk.list(folder);
+      return undefined;
+    };
+    const { log } = openLog(disk, {
+      ...smallOptions,
+      stored: { applied, tailEntries, tailBytes: 1_000_000 },
+    });
+    expect(contentOf(log).entries.at(-1)).toBe(print(entries(200, 201, 182, 100)[0]!));
+    log.close();
+    expect(errorOf(() => openLog(disk).log.close())).toBeUndefined();
+    return names!;
+  }
+
+  test("before anything is written, for a full disk may have no other room", () => {
+    const disk = new CrashDisk();
+    longLog(disk).close();
+    const all = disk.list(folder);
+    expect(filesAtFirstWrite({ index: 200, term: 182 })).toEqual(all.slice(-1));
+    expect(filesAtFirstWrite({ index: 200, term: 182 }, 1000)).toEqual(all);
+  });
+
+  test("unless the store was made from another log, or has less", () => {
+    const disk = new CrashDisk();
+    longLog(disk).close();
+    const all = disk.list(folder);
+    for (const applied of [
+      { index: 200, term: 181 },
+      { index: 300, term: 182 },
+      { index: 0, term: 0 },
+    ])
+      expect(filesAtFirstWrite(applied)).toEqual(all);
+  });
+});
