@@ -14,7 +14,9 @@ import {
   connectTimeoutMs,
   frameBodyBytesMax,
   helloServersBytesMax,
+  lookEveryMs,
   pendingCallsMax,
+  silentLooks,
   steadyMs,
 } from "./limits.ts";
 import { method } from "./method.ts";
@@ -25,6 +27,7 @@ import {
   type PendingCall,
   PendingCalls,
 } from "./pending-calls.ts";
+import { Silence } from "./silence.ts";
 
 export interface ClientEndEnv {
   readonly net: Net;
@@ -45,8 +48,11 @@ export interface ClientEndOptions {
   /** Frames that answer no call: messages and requests of the other side. See ConnectionOwner.frame. */
   readonly onFrame?: (frame: Frame) => void;
   readonly onConnected?: (reply: HelloReply) => void;
-  /** A connection that was told by `onConnected` is gone; `text` is a sentence that names the address. */
-  readonly onLost?: (text: string) => void;
+  /**
+   * A connection that was told by `onConnected` is gone; `text` is a sentence that names the address. `wasSilent`: nothing
+   * arrived on it any more, and it was given up; no sign came that the other side has ended it.
+   */
+  readonly onLost?: (text: string, wasSilent: boolean) => void;
   /** A dial failed; the end goes on by itself when it is kept connected. Told for every dial: the owner thins out. */
   readonly onDialFailed?: (failure: DialFailure) => void;
 }
@@ -56,6 +62,10 @@ export type DialFailure = Extract<DialOutcome<unknown>, { ok: false }>;
 /**
  * The caller's end of a connection to one address. Connections come and go below it; what a call was answered, or that
  * it was not, is a value. Calls of one turn of the event loop leave in one write.
+ *
+ * A connection on which nothing arrives although a sign of life was asked for is silent: another one is dialled beside it. The
+ * first of the two on which something arrives is kept. An end that is kept connected looks all the time, another one while
+ * it waits for an answer. Calls that are made during a silence wait for the dial: so they certainly were not sent.
  */
 export class ClientEnd {
   readonly address: Address;
@@ -68,9 +78,13 @@ export class ClientEnd {
 
   #connection: Connection<undefined> | undefined = undefined;
   #reply: HelloReply | undefined = undefined;
-  /** Invariant: at most one of connection, attempt and redial is there. */
+  /** Invariant: at most one of attempt and redial is there, and beside a connection only while that is silent. */
   #attempt: { cancel(): void } | undefined = undefined;
   #redial: Timer | undefined = undefined;
+  #dialledAtMs = 0;
+  readonly #silence: Silence;
+  /** The next look at the connection. */
+  #look: Timer | undefined = undefined;
   #backOffMs = backOffMinMs;
   #connectedAt = 0;
   #servers = "";
@@ -92,6 +106,7 @@ export class ClientEnd {
       ...(options.outputBytesMax === undefined ? {} : { outputBytesMax: options.outputBytesMax }),
       ...(options.closeGraceMs === undefined ? {} : { closeGraceMs: options.closeGraceMs }),
     };
+    this.#silence = new Silence(env.clock, lookEveryMs);
     this.#pendingCallsMax = options.pendingCallsMax ?? pendingCallsMax;
     this.#calls = new PendingCalls(env.clock, (call) => this.#expired(call));
     if (options.keepConnected !== undefined) this.#dial(this.#connectTimeoutMs);
@@ -149,7 +164,7 @@ export class ClientEnd {
       if (this.#calls.size >= this.#pendingCallsMax)
         return resolve(failure("full", false, `${this.#calls.size} calls to ${this.#name} wait already`));
       const id = this.#calls.add(call);
-      if (this.#connection !== undefined) this.#request(this.#connection, id, call);
+      if (this.#connection?.isSilent === false) this.#request(this.#connection, id, call);
       else this.#dial(this.#connectTimeoutMs);
     });
   }
@@ -193,12 +208,12 @@ export class ClientEnd {
   close(): Promise<void> {
     if (this.#closed !== undefined) return this.#closed.promise;
     this.#closed = Promise.withResolvers<void>();
-    this.#redial?.cancel();
-    this.#attempt?.cancel();
-    this.#attempt = undefined;
+    this.#stopDialling();
+    this.#look?.cancel();
     for (const call of this.#calls.takeAll())
       call.resolve(failure("closed", call.offset >= 0, `${this.#name} was closed before it answered`));
     if (this.#connection === undefined) this.#closed.resolve();
+    else if (this.#connection.isSilent) this.#connection.terminate({ cause: "closed", text: silentText });
     else this.#connection.close("the end was closed");
     return this.#closed.promise;
   }
@@ -208,9 +223,10 @@ export class ClientEnd {
   }
 
   #dial(timeoutMs: number): void {
-    if (this.#attempt !== undefined || this.#connection !== undefined) return;
+    if (this.#attempt !== undefined || this.#connection?.isSilent === false) return;
     this.#redial?.cancel();
     this.#redial = undefined;
+    this.#dialledAtMs = this.#env.clock.monotonicMs();
     this.#attempt = dial(
       this.#env,
       this.address,
@@ -224,20 +240,88 @@ export class ClientEnd {
 
   #connected(connection: Connection<undefined>, reply: HelloReply): void {
     this.#attempt = undefined;
+    this.#retire("another one was made beside it");
     this.#connection = connection;
     this.#reply = reply;
     if (reply.servers !== "") this.#servers = reply.servers;
     this.#clusterId = reply.clusterId;
     this.#connectedAt = this.#env.clock.monotonicMs();
-    for (const [id, call] of [...this.#calls.entries()]) this.#request(connection, id, call);
+    this.#silence.reset();
+    this.#sendWaiting(connection);
+    if (this.#options.keepConnected !== undefined) this.#lookLater();
     this.#options.onConnected?.(reply);
   }
 
   #failed(outcome: DialFailure): void {
     this.#attempt = undefined;
-    this.#endCalls((call) => failure(outcome.reason, call.offset >= 0, outcome.text));
+    // Whoever answers there now is not the one who was silent, or wants nothing more of this end.
+    if (outcome.kind === "nobody" || outcome.kind === "answer") this.#retire(outcome.text);
+    for (const call of this.#calls.takeWhere(false))
+      call.resolve(failure(outcome.reason, false, outcome.text));
     this.#options.onDialFailed?.(outcome);
+    const tookMs = this.#env.clock.monotonicMs() - this.#dialledAtMs;
+    // One that waited in vain has waited long enough: the network may be whole again at any moment.
+    if (outcome.kind === "silence" && tookMs >= backOffMaxMs) this.#backOffMs = backOffMinMs;
     this.#dialLater();
+  }
+
+  /** Drops the connection, if there is one: it is silent. */
+  #retire(why: string): void {
+    const old = this.#connection;
+    if (old === undefined) return;
+    this.#connection = undefined;
+    old.owner = retired;
+    old.terminate({ cause: "closed", text: why });
+    this.#tellLost(old, `${silentText}, and ${why}`);
+  }
+
+  #tellLost(connection: Connection<undefined>, why: string): void {
+    const text = `Lost the connection to ${this.#name}: ${why}`;
+    for (const call of this.#calls.takeWhere(true))
+      call.resolve(failure("lost", connection.hasTaken(call.offset), text));
+    this.#options.onLost?.(text, connection.isSilent);
+  }
+
+  #sendWaiting(connection: Connection<undefined>): void {
+    for (const [id, call] of [...this.#calls.entries()])
+      if (call.offset < 0) this.#request(connection, id, call);
+  }
+
+  #lookLater(): void {
+    if (this.#look !== undefined || this.#closed !== undefined) return;
+    this.#connection?.takeHeard();
+    this.#silence.reset();
+    this.#look = this.#env.clock.after(lookEveryMs, this.#lookNow);
+  }
+
+  readonly #lookNow = (): void => {
+    this.#look = undefined;
+    const connection = this.#connection;
+    if (connection === undefined || connection.isSilent || this.#closed !== undefined) return;
+    const looks = this.#silence.look(connection.takeHeard());
+    const isWatched = looks > 0 || this.#calls.size > 0 || this.#options.keepConnected !== undefined;
+    if (looks >= silentLooks) {
+      connection.markSilent();
+      if (this.#calls.size > 0 || this.#options.keepConnected !== undefined)
+        this.#dial(this.#connectTimeoutMs);
+    } else if (isWatched) {
+      if (looks > 0) connection.ping();
+      this.#look = this.#env.clock.after(lookEveryMs, this.#lookNow);
+    }
+  };
+
+  /** The silence is over before a dial has ended it. */
+  #spoke(connection: Connection<undefined>): void {
+    this.#stopDialling();
+    this.#sendWaiting(connection);
+    this.#lookLater();
+  }
+
+  #stopDialling(): void {
+    this.#redial?.cancel();
+    this.#redial = undefined;
+    this.#attempt?.cancel();
+    this.#attempt = undefined;
   }
 
   /** Owns the connection once its hello was accepted. */
@@ -248,6 +332,7 @@ export class ClientEnd {
         this.#servers = frame.reader().text(helloServersBytesMax);
       else this.#options.onFrame?.(frame);
     },
+    spoke: (connection) => this.#spoke(connection),
     closed: (connection, closing) => this.#lost(connection, closing),
   };
 
@@ -262,12 +347,10 @@ export class ClientEnd {
       this.#closed.resolve();
       return;
     }
-    const text = `Lost the connection to ${this.#name}: ${closing.text}`;
-    this.#endCalls((call) => failure("lost", call.offset >= 0 && connection.hasTaken(call.offset), text));
     const now = this.#env.clock.monotonicMs();
     // A peer that accepts and then hangs up must not be dialled in a tight loop.
     if (now - this.#connectedAt >= steadyMs) this.#backOffMs = backOffMinMs;
-    this.#options.onLost?.(text);
+    this.#tellLost(connection, closing.text);
     if (closing.cause === "closed" || now - this.#redialledAtOnceAt < backOffMaxMs) this.#dialLater();
     else this.#dialAtOnce(now);
   }
@@ -282,8 +365,9 @@ export class ClientEnd {
   #dialLater(): void {
     if (this.#closed !== undefined || this.#attempt !== undefined) return;
     const chance = this.#options.keepConnected?.chance;
-    if (chance === undefined) return;
-    const ms = chance.int(Math.ceil(this.#backOffMs / 2), this.#backOffMs);
+    // Without one: as long as somebody waits for an answer to what was sent before the silence.
+    if (chance === undefined && (this.#connection === undefined || this.#calls.size === 0)) return;
+    const ms = chance?.int(Math.ceil(this.#backOffMs / 2), this.#backOffMs) ?? this.#backOffMs;
     this.#backOffMs = Math.min(this.#backOffMs * 2, backOffMaxMs);
     this.#redial?.cancel();
     this.#redial = this.#env.clock.after(ms, () => this.#dial(this.#connectTimeoutMs));
@@ -315,6 +399,7 @@ export class ClientEnd {
     }
     connection.end();
     call.offset = offset;
+    this.#lookLater();
     this.#flushSoon();
   }
 
@@ -333,11 +418,12 @@ export class ClientEnd {
       failure("deadline", call.offset >= 0, `${this.#name} ${why} within ${Math.round(call.timeoutMs)} ms`),
     );
   }
-
-  #endCalls(result: (call: PendingCall) => CallFailure): void {
-    for (const call of this.#calls.takeAll()) call.resolve(result(call));
-  }
 }
+
+const silentText = "nothing arrives on it";
+
+/** Owns connections that were given up for another one: nobody wants to know. */
+const retired: ConnectionOwner<undefined> = { frame: () => {}, closed: () => {} };
 
 function failure(reason: FailureReason, wasSent: boolean, text: string): CallFailure {
   return { ok: false, reason, wasSent, text };

@@ -13,6 +13,8 @@ import {
   helloBytesMax,
   outputBytesMax,
   outputKeptBytesMax,
+  signBytesMin,
+  signEveryMs,
 } from "./limits.ts";
 import { methodName } from "./method.ts";
 
@@ -38,6 +40,8 @@ export interface ConnectionOwner<Context> {
    * with cause `protocol`: decode everything before anything is done with it.
    */
   frame(connection: Connection<Context>, frame: Frame): void;
+  /** Something arrived on a connection that was marked as silent, which it is no more. */
+  spoke?(connection: Connection<Context>): void;
   /** Exactly once, and last. */
   closed(connection: Connection<Context>, closing: Closing): void;
 }
@@ -94,6 +98,12 @@ export class Connection<Context = unknown> implements SocketHandler {
   /** Bytes the socket has taken since the connection opened. */
   #takenBytes = 0;
 
+  /** Something came from the other side, be it that it made room, since this was looked at last. */
+  #hasHeard = false;
+  #isSilent = false;
+  #owesPong = false;
+  #signedAtMs = Number.NEGATIVE_INFINITY;
+
   constructor(clock: Clock, socket: Socket, owner: ConnectionOwner<Context>, options: ConnectionOptions) {
     this.#clock = clock;
     this.#socket = socket;
@@ -115,6 +125,30 @@ export class Connection<Context = unknown> implements SocketHandler {
   /** Whether another frame may begin. */
   get hasRoom(): boolean {
     return this.#state === "open" && this.queuedBytes < this.#options.outputBytesMax;
+  }
+
+  /** Whether anything came from the other side since the last call. */
+  takeHeard(): boolean {
+    const hasHeard = this.#hasHeard;
+    this.#hasHeard = false;
+    return hasHeard;
+  }
+
+  /** Marked by its owner, until something arrives. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
+  markSilent(): void {
+    this.#isSilent = true;
+  }
+
+  /**
+   * Asks the other side for a sign of life. Not while bytes wait for the socket: that there is room for them will be the sign;
+   * and not when the other side has ended, and can give none.
+   */
+  ping(): void {
+    if (this.#isEstablished && !this.#isPeerEnded) this.#sendEmpty(frameKind.ping);
   }
 
   /** Whether `flush` has something to do. */
@@ -207,6 +241,8 @@ export class Connection<Context = unknown> implements SocketHandler {
   // What the socket tells.
 
   data(bytes: Bytes): void {
+    this.#hasHeard = true;
+    if (this.#isSilent) this.#speaksAgain();
     // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is queued.
     if (this.#state !== "open") return;
     this.#parser.feed(bytes);
@@ -220,9 +256,11 @@ export class Connection<Context = unknown> implements SocketHandler {
       this.terminate({ cause: "protocol", text: error.message });
     }
     if (this.#parser.error !== undefined) this.terminate({ cause: "protocol", text: this.#parser.error });
+    else if (this.#owesPong || this.#isSignDue) this.#sign();
   }
 
   drain(): void {
+    this.#hasHeard = true;
     this.#isBlocked = false;
     if (this.#state === "closing") this.#watchStandstill();
     this.flush();
@@ -257,12 +295,40 @@ export class Connection<Context = unknown> implements SocketHandler {
       this.#openRequests = 0;
       return;
     }
+    if (this.#isEstablished && (frame.kind === frameKind.ping || frame.kind === frameKind.pong)) {
+      if (frame.kind === frameKind.ping) this.#owesPong = true;
+      return;
+    }
     try {
       this.owner.frame(this, frame);
     } catch (error) {
       if (!(error instanceof DecodeError) || !this.#isEstablished) throw error;
       throw new DecodeError(`${methodName(frame.method)} cannot be read: ${error.message}`, { cause: error });
     }
+  }
+
+  #speaksAgain(): void {
+    this.#isSilent = false;
+    this.owner.spoke?.(this);
+  }
+
+  /** A frame is arriving that takes so long that the other side may wonder whether we are there. */
+  get #isSignDue(): boolean {
+    if (!this.#isEstablished || this.#parser.partialBytes < signBytesMin) return false;
+    return this.#clock.monotonicMs() - this.#signedAtMs >= signEveryMs;
+  }
+
+  #sign(): void {
+    this.#owesPong = false;
+    this.#signedAtMs = this.#clock.monotonicMs();
+    this.#sendEmpty(frameKind.pong);
+  }
+
+  #sendEmpty(kind: FrameKind): void {
+    if (this.#state !== "open" || this.#isBlocked) return;
+    assert(this.#frameStart < 0, "a sign of life goes between frames");
+    endFrame(this.#output, beginFrame(this.#output, kind, 0, 0));
+    this.flush();
   }
 
   /** Writes until the socket is full or everything is sent. */

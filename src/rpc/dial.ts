@@ -6,6 +6,7 @@ import { DecodeError } from "../lib/codec.ts";
 import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
 import { type Frame, frameKind } from "./frame.ts";
 import { decodeHelloReply, encodeHello, type Hello, type HelloReply, noId } from "./hello.ts";
+import { knockEveryMs, knocksMax } from "./limits.ts";
 
 /**
  * How a dial failed.
@@ -56,8 +57,12 @@ class Dial<Context> implements ConnectionOwner<Context> {
   readonly #owner: ConnectionOwner<Context>;
   readonly #options: ConnectionOptions;
   readonly #done: (outcome: DialOutcome<Context>) => void;
+  readonly #net: Net;
+  readonly #address: Address;
   readonly #timer: Timer;
-  readonly #attempt: { cancel(): void };
+  /** Under way at one time: the system repeats an attempt after 1, 3, 7 s, and the way may be open again long before. */
+  readonly #attempts: { cancel(): void }[] = [];
+  #knock: Timer | undefined;
   #connection: Connection<Context> | undefined = undefined;
   #isDone = false;
 
@@ -77,12 +82,9 @@ class Dial<Context> implements ConnectionOwner<Context> {
     this.#options = options;
     this.#done = done;
     this.#timer = env.clock.after(timeoutMs, () => this.#timedOut(timeoutMs));
-    this.#attempt = env.net.connect(
-      address.host,
-      address.port,
-      (socket) => this.#opened(socket),
-      (reason, kind) => this.#failed(reason, kind),
-    );
+    this.#net = env.net;
+    this.#address = address;
+    this.#attempt();
   }
 
   cancel(): void {
@@ -111,7 +113,23 @@ class Dial<Context> implements ConnectionOwner<Context> {
     this.#unreachable("hang-up", `it closed the connection before it answered the hello: ${closing.text}`);
   }
 
-  #opened(socket: Socket): Connection<Context> {
+  #attempt(): void {
+    const { host, port } = this.#address;
+    if (this.#attempts.length >= knocksMax) this.#attempts.shift()!.cancel();
+    this.#knock = this.#clock.after(knockEveryMs, () => this.#attempt());
+    const attempt: { cancel(): void } = this.#net.connect(
+      host,
+      port,
+      (socket) => this.#opened(socket, attempt),
+      (reason, kind) => this.#failed(reason, kind),
+    );
+    this.#attempts.push(attempt);
+  }
+
+  #opened(socket: Socket, attempt: { cancel(): void }): Connection<Context> {
+    this.#knock?.cancel();
+    for (const other of this.#attempts.splice(0)) if (other !== attempt) other.cancel();
+    this.#attempts.push(attempt);
     const connection = new Connection<Context>(this.#clock, socket, this, this.#options);
     this.#connection = connection;
     const output = connection.begin(frameKind.hello, 0, 0);
@@ -150,7 +168,8 @@ class Dial<Context> implements ConnectionOwner<Context> {
   #stop(): void {
     this.#isDone = true;
     this.#timer.cancel();
-    this.#attempt.cancel();
+    this.#knock?.cancel();
+    for (const attempt of this.#attempts.splice(0)) attempt.cancel();
   }
 
   #drop(text: string): void {

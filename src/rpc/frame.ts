@@ -5,9 +5,10 @@
  *     length    = bytes of body, at most frameBodyBytesMax (helloBytesMax before the hello is accepted)
  *     crc       = CRC-32 of everything after it, seeded with `length` xor "KVRF": so it covers the length, and a frame
  *                 of zeros does not pass
- *     kind      = request 1 | reply 2 | message 3 | hello 4 | helloReply 5 | goodbye 6
- *                 (goodbye: the last frame, the sender wants no replies any more; it has no body)
- *     method    = see method.ts; 0 for hellos and goodbye
+ *     kind      = request 1 | reply 2 | message 3 | hello 4 | helloReply 5 | goodbye 6 | ping 7 | pong 8
+ *                 (goodbye: the last frame, the sender wants no replies any more; ping: the sender wants a sign of
+ *                 life; pong: that sign, also sent unasked while a large frame arrives; these three have no body)
+ *     method    = see method.ts; 0 for those that are neither request, reply nor message
  *     group     = the Raft group, 0 for now
  *     requestId = names a request among those of its connection, repeated by its reply; 0 for all but those
  *
@@ -16,6 +17,10 @@
  *     02 00 00 00  8E BF 43 CC  01 01 00 00  07 00 00 00  68 69
  *     length 2     crc          kind, method request id   body
  *                               1, 1, group 0
+ *
+ * Example: a ping, the same each time:
+ *
+ *     00 00 00 00  53 D0 E0 CD  07 00 00 00  00 00 00 00
  */
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
@@ -23,7 +28,16 @@ import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, type ByteWriter, readU32 } from "../lib/codec.ts";
 import { frameHeaderBytes } from "./limits.ts";
 
-export const frameKind = { request: 1, reply: 2, message: 3, hello: 4, helloReply: 5, goodbye: 6 } as const;
+export const frameKind = {
+  request: 1,
+  reply: 2,
+  message: 3,
+  hello: 4,
+  helloReply: 5,
+  goodbye: 6,
+  ping: 7,
+  pong: 8,
+} as const;
 export type FrameKind = (typeof frameKind)[keyof typeof frameKind];
 
 /**
@@ -214,6 +228,8 @@ function kindOf(number: number): FrameKind | undefined {
     case frameKind.hello:
     case frameKind.helloReply:
     case frameKind.goodbye:
+    case frameKind.ping:
+    case frameKind.pong:
       return number;
     default:
       return undefined;

@@ -4,6 +4,7 @@ import { assert } from "../lib/assert.ts";
 import { DecodeError } from "../lib/codec.ts";
 import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
 import { type Frame, frameKind } from "./frame.ts";
+import { GuestWatch } from "./guest-watch.ts";
 import {
   commonVersion,
   decodeHello,
@@ -71,6 +72,7 @@ export class Listener<Context = unknown> {
   readonly #connections = new Map<Connection<Context>, Timer | undefined>();
   /** Those that have not been accepted: no hello came, or a bad one. The oldest is the first. */
   readonly #strange = new Set<Connection<Context>>();
+  readonly #watch: GuestWatch<Context>;
   #clientCount = 0;
   /** Each is told once until half of the connections are gone: a flood of connections is no flood of lines. */
   readonly #toldFull = new Set<"all" | "clients">();
@@ -91,6 +93,7 @@ export class Listener<Context = unknown> {
       ...(options.closeGraceMs === undefined ? {} : { closeGraceMs: options.closeGraceMs }),
     };
     this.#owner = owner;
+    this.#watch = new GuestWatch(env.clock);
     this.#acceptor = env.net.listen(options.host, options.port, (socket) => this.#accept(socket));
   }
 
@@ -123,6 +126,7 @@ export class Listener<Context = unknown> {
     if (this.#closing === undefined) {
       this.#closing = Promise.withResolvers<void>();
       this.#acceptor.close();
+      this.#watch.stop();
       for (const connection of this.#connections.keys()) connection.close("the node is stopping");
       this.#maybeClosed();
     }
@@ -235,6 +239,7 @@ export class Listener<Context = unknown> {
     connection.owner = this.#guests;
     this.#connections.set(connection, undefined);
     this.#strange.delete(connection);
+    this.#watch.add(connection);
     if (hello.role === "client") this.#clientCount++;
   }
 
@@ -270,6 +275,7 @@ export class Listener<Context = unknown> {
     this.#connections.get(connection)?.cancel();
     this.#connections.delete(connection);
     this.#strange.delete(connection);
+    this.#watch.remove(connection);
     if (this.#connections.size < this.#connectionsMax / 2) this.#toldFull.delete("all");
     if (this.#clientCount < this.#clientConnectionsMax / 2) this.#toldFull.delete("clients");
     this.#maybeClosed();

@@ -83,6 +83,13 @@ export class PendingCalls {
     return calls;
   }
 
+  /** Those that were sent, or those that wait for a connection: removed, in the order they were made. */
+  takeWhere(wasSent: boolean): PendingCall[] {
+    const calls = [...this.#callById].filter(([, call]) => call.offset >= 0 === wasSent);
+    for (const [id] of calls) this.#callById.delete(id);
+    return calls.map(([, call]) => call);
+  }
+
   /** In the order they were made. */
   entries(): IterableIterator<[number, PendingCall]> {
     return this.#callById.entries();

@@ -120,7 +120,7 @@ export class Peer {
         if (this.#isVerified[lane]) this.#options.message?.(this.#nodeId, frame);
       },
       onConnected: (reply) => this.#connected(lane, reply),
-      onLost: (text) => this.#lost(lane, text),
+      onLost: (text, wasSilent) => this.#lost(lane, text, wasSilent),
       onDialFailed: (failure) => this.#failed(lane, failure),
     });
   }
@@ -140,12 +140,13 @@ export class Peer {
     if (isGone) this.#options.gone?.(this.#nodeId);
   }
 
-  #lost(lane: Lane, text: string): void {
+  #lost(lane: Lane, text: string, wasSilent: boolean): void {
     // Of one that was hung up on because another node answers there, that was told already.
     if (!this.#isVerified[lane]) return;
     this.#isVerified[lane] = false;
-    // Both connections end with the process; one of them is enough to tell.
-    if (lane === "control") this.#verdict.lost();
+    // Both connections end with the process; one of them is enough to tell. A silence is no end: and of a machine that is
+    // cut off, the system may say that it refused.
+    if (lane === "control" && !wasSilent) this.#verdict.lost();
     this.#tell(text);
   }
 
