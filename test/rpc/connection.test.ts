@@ -291,3 +291,48 @@ test("closed is told once, whatever happens together", () => {
     expect(clock.pendingCount).toBe(0);
   }
 });
+
+test("while a large frame arrives its sender gets signs of life, and for small pieces it gets none", () => {
+  const { clock, near, far, nearSocket, farOwner } = pair(new Prng(seed));
+  const bytes = new Uint8Array(64 * 1024);
+  nearSocket.write(new Uint8Array([0, 0, 2, 0]));
+  clock.run(1000);
+  near.takeHeard();
+  clock.run(1000);
+  expect(near.takeHeard()).toBe(false);
+  // The rest of the header, and half of the body, slowly: the frame is never whole, and no ping could be read behind it.
+  for (let count = 0; count < 16; count++) {
+    nearSocket.write(bytes.subarray(0, 4096));
+    clock.run(250);
+    if (count >= 8) expect(near.takeHeard()).toBe(true);
+  }
+  expect(farOwner.frames).toEqual([]);
+  expect(far.isOpen).toBe(true);
+});
+
+test("a ping is answered once for all that came with it, and owners are told of neither", () => {
+  const { clock, near, far, nearOwner, farOwner, farSocket } = pair(new Prng(seed));
+  near.takeHeard();
+  near.ping();
+  clock.run(20);
+  expect(near.takeHeard()).toBe(true);
+  expect(farSocket.writeCount).toBeGreaterThan(0);
+  far.ping();
+  clock.run(20);
+  expect(far.takeHeard()).toBe(true);
+  expect([nearOwner.frames, farOwner.frames]).toEqual([[], []]);
+});
+
+test("a connection whose other side has ended asks for no sign of life", () => {
+  const { clock, near, far, nearSocket, farSocket, farOwner } = pair(new Prng(seed));
+  post(near, frameKind.request, 1, toUtf8("asked"));
+  near.flush();
+  clock.run(20);
+  nearSocket.shutdown();
+  clock.run(20);
+  const writes = farSocket.writeCount;
+  far.ping();
+  expect(farSocket.writeCount).toBe(writes);
+  expect(far.isOpen).toBe(true);
+  expect(farOwner.closings).toEqual([]);
+});

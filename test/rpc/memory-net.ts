@@ -31,6 +31,11 @@ export class ManualClock implements Clock {
     this.after(0, run);
   }
 
+  /** The process stands still for so long: what is due runs afterwards, late. */
+  standStill(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Lets `ms` milliseconds pass. */
   run(ms: number): void {
     const until = this.#nowMs + ms;
@@ -130,6 +135,19 @@ export class MemoryNet implements Net {
     }
   }
 
+  /**
+   * Until `heal` nothing gets to the port or from there, and nobody is told. The connections that exist stay silent after the
+   * healing, as TCP asks for what was lost only much later: until the function that is returned is called.
+   */
+  silence(port: number): () => void {
+    this.#cutPorts.add(port);
+    const sockets = [...(this.#dialledByPort.get(port) ?? [])].flatMap((near) => [near, near.peer!]);
+    for (const socket of sockets) socket.isRead = false;
+    return () => {
+      for (const socket of sockets) socket.resume();
+    };
+  }
+
   heal(port: number): void {
     this.#cutPorts.delete(port);
   }
@@ -195,6 +213,7 @@ export class MemorySocket implements Socket {
     if (this.#isDead) return;
     this.#die("dropped");
     const peer = this.peer;
+    if (!this.isRead) return;
     this.#clock.soon(() => {
       if (peer !== undefined) peer.#die("reset by the other side");
     });
