@@ -63,9 +63,9 @@ export type DialFailure = Extract<DialOutcome<unknown>, { ok: false }>;
  * The caller's end of a connection to one address. Connections come and go below it; what a call was answered, or that
  * it was not, is a value. Calls of one turn of the event loop leave in one write.
  *
- * A connection on which nothing arrives although a sign of life was asked for is silent: another one is dialled beside it. The
- * first of the two on which something arrives is kept. An end that is kept connected looks all the time, another one while
- * it waits for an answer. Calls that are made during a silence wait for the dial: so they certainly were not sent.
+ * A connection on which nothing arrives although a sign of life was asked for is silent: another one is dialled beside it.
+ * The first of the two on which something arrives is kept. An end that is kept connected looks all the time, another one
+ * while it waits for an answer. Calls that are made during a silence wait for the dial: they certainly were not sent.
  */
 export class ClientEnd {
   readonly address: Address;

@@ -144,8 +144,8 @@ export class Connection<Context = unknown> implements SocketHandler {
   }
 
   /**
-   * Asks the other side for a sign of life. Not while bytes wait for the socket: that there is room for them will be the sign;
-   * and not when the other side has ended, and can give none.
+   * Asks the other side for a sign of life. Not while bytes wait for the socket: that there is room for them will be the
+   * sign; and not when the other side has ended, and can give none.
    */
   ping(): void {
     if (this.#isEstablished && !this.#isPeerEnded) this.#sendEmpty(frameKind.ping);

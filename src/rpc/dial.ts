@@ -115,7 +115,8 @@ class Dial<Context> implements ConnectionOwner<Context> {
 
   #attempt(): void {
     const { host, port } = this.#address;
-    if (this.#attempts.length >= knocksMax) this.#attempts.shift()!.cancel();
+    // The first one stays: the other side may be far away.
+    if (this.#attempts.length >= knocksMax) this.#attempts.splice(1, 1)[0]!.cancel();
     this.#knock = this.#clock.after(knockEveryMs, () => this.#attempt());
     const attempt: { cancel(): void } = this.#net.connect(
       host,

@@ -57,24 +57,24 @@ export const backOffMinMs = 20;
 /** ...up to this (ms): an absent peer costs one dial a second. Redials without a wait are at least this far apart, too. */
 export const backOffMaxMs = 1000;
 /**
- * Whoever dials looks so often (ms) whether anything came from the other side, and asks for a sign of life when nothing did.
- * After `silentLooks` looks without a sign the connection counts as silent, and another one is dialled beside it: after 0.6 to
- * 0.8 s, the time of one or two elections, and a sign may take 0.4 s on its way.
+ * Whoever dials looks so often (ms) whether anything came from the other side, and asks for a sign of life when nothing
+ * did. After `silentLooks` looks without a sign the connection counts as silent, and another one is dialled beside it: after
+ * 0.6 to 0.8 s, the time of one or two elections, and a sign may take 0.4 s on its way.
  */
 export const lookEveryMs = 200;
 export const silentLooks = 3;
-/** So often (ms) a listener looks at its connections. Its sign may take a minute: an idle client costs a frame each quarter. */
+/** So often (ms) a listener looks at its connections: a sign may take a minute, and an idle client costs four frames in it. */
 export const guestLookEveryMs = 15_000;
 export const guestSilentLooks = 5;
 /**
- * While a frame arrives of which there are so many bytes already, signs of life are sent so often (ms): the other side cannot
- * ask for one before it has sent all of the frame.
+ * While a frame arrives of which there are so many bytes already, signs of life are sent so often (ms): the other side
+ * cannot ask for one before it has sent all of the frame.
  */
 export const signBytesMin = 16 * 1024;
 export const signEveryMs = 200;
 /**
- * A dial that is not answered knocks again so often (ms), since the system itself waits longer and longer before it does; of
- * these attempts so many are under way at one time. An answer may take as long as all of them together.
+ * A dial that is not answered knocks again so often (ms), since the system itself waits longer and longer before it does.
+ * So many of its attempts are under way at one time, each with a descriptor: the first one and the newest ones.
  */
 export const knockEveryMs = 250;
 export const knocksMax = 4;

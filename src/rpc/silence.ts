@@ -1,9 +1,9 @@
 import type { Clock } from "../env/clock.ts";
 
 /**
- * Judges whether the other side of a connection is silent. It is looked at from time to time, and what counts is looks at which
- * nothing had arrived since the one before, not time: between two looks everything was read that had come. So a process
- * that was stopped or busy does not take its own standstill for the silence of others.
+ * Judges whether the other side of a connection is silent. The connection is looked at from time to time. What counts is
+ * looks at which nothing had arrived since the look before, not time: between two looks everything was read that had come.
+ * So a process that was stopped or busy does not take its own standstill for the silence of others.
  */
 export class Silence {
   readonly #clock: Clock;

@@ -388,8 +388,17 @@ export class KVServer {
     const { peer, purpose } = connection.context ?? {};
     this.#admission.gone(connection);
     if (peer !== undefined && this.#guests.get(guestName(peer, purpose!)) === connection)
-      this.#guests.delete(guestName(peer, purpose!));
+      this.#replaceGuest(peer, purpose!);
     this.#log("debug", `the connection from ${connection.remote} is gone: ${closing.text}`);
+  }
+
+  /** A dial that its maker gave up may have come last: an earlier connection is the one in use then. */
+  #replaceGuest(peer: NodeId, purpose: HelloPurpose): void {
+    this.#guests.delete(guestName(peer, purpose));
+    this.#listener.each((other) => {
+      if (other.isOpen && other.context?.peer === peer && other.context.purpose === purpose)
+        this.#guests.set(guestName(peer, purpose), other);
+    });
   }
 
   // ---- the end ----

@@ -142,7 +142,7 @@ export class MemoryNet implements Net {
   silence(port: number): () => void {
     this.#cutPorts.add(port);
     const sockets = [...(this.#dialledByPort.get(port) ?? [])].flatMap((near) => [near, near.peer!]);
-    for (const socket of sockets) socket.isRead = false;
+    for (const socket of sockets) socket.isSilent = true;
     return () => {
       for (const socket of sockets) socket.resume();
     };
@@ -184,6 +184,8 @@ export class MemorySocket implements Socket {
   #isDead = false;
   /** The other side reads nothing while this is false. */
   isRead = true;
+  /** Nothing that is sent arrives, not even that the connection was dropped. */
+  isSilent = false;
   writeCount = 0;
 
   constructor(clock: Clock, prng: Prng, capacityBytes: number, remote: string) {
@@ -213,15 +215,16 @@ export class MemorySocket implements Socket {
     if (this.#isDead) return;
     this.#die("dropped");
     const peer = this.peer;
-    if (!this.isRead) return;
+    if (this.isSilent) return;
     this.#clock.soon(() => {
       if (peer !== undefined) peer.#die("reset by the other side");
     });
   }
 
-  /** Goes on delivering after `isRead` was false. */
+  /** Goes on delivering after `isRead` was false or `isSilent` was set. */
   resume(): void {
     this.isRead = true;
+    this.isSilent = false;
     this.#deliverSoon();
   }
 
@@ -246,7 +249,7 @@ export class MemorySocket implements Socket {
   }
 
   #deliver(): void {
-    if (this.#isDead || !this.isRead) return;
+    if (this.#isDead || !this.isRead || this.isSilent) return;
     if (this.#flight.length > 0) {
       const count = this.#prng.int(1, this.#flight.length);
       this.peer?.handler?.data(new Uint8Array(this.#flight.splice(0, count)));
