@@ -4,8 +4,8 @@ import { guestLookEveryMs, guestSilentLooks } from "./limits.ts";
 import { Silence } from "./silence.ts";
 
 /**
- * Looks at accepted connections that have said hello. Who is idle is asked for a sign of life, and gives it, however long it is
- * idle. Who gives none for a minute is gone, and its system cannot say so.
+ * Looks at accepted connections that have said hello. An idle one is asked for a sign of life and gives it, however long it
+ * is idle. One that gives none for a minute is gone, and its system cannot say so.
  */
 export class GuestWatch<Context> {
   readonly #clock: Clock;

@@ -63,7 +63,7 @@ export const backOffMaxMs = 1000;
  */
 export const lookEveryMs = 200;
 export const silentLooks = 3;
-/** So often (ms) a listener looks at its connections: a sign may take a minute, and an idle client costs four frames in it. */
+/** So often (ms) a listener looks at its connections. A sign may take a minute; an idle client costs four frames in it. */
 export const guestLookEveryMs = 15_000;
 export const guestSilentLooks = 5;
 /**
