@@ -1,3 +1,4 @@
+import { processArguments } from "./cli/arguments.ts";
 import { runCommandLine } from "./cli/commands.ts";
 import { exitStatus } from "./cli/exit-status.ts";
 import { processContext } from "./cli/process-context.ts";
@@ -25,7 +26,7 @@ function runProgram(): void {
 
   // No await here: while one is pending at the top level, Bun prints an exception that nobody caught, and goes on; a
   // server whose assertion has failed must not. And never process.exit: it would cut off what stdout has not taken.
-  void runCommandLine(processContext(), process.argv.slice(2)).then((status) => {
+  void runCommandLine(processContext(), processArguments(process.argv.slice(2))).then((status) => {
     process.exitCode = outputStatus ?? status;
   });
 }

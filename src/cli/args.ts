@@ -33,6 +33,7 @@ export function parseCommandLine(args: readonly string[], commands: readonly Com
   if (topic !== undefined && isGroup(topic) && !isHelp) throw missingWord(positionals, topic);
   const known = [...globalFlags, ...(command?.flags ?? [])];
   for (const flag of given) checkFlag(flag, known, command);
+  if (command?.takesBytes !== true) for (const text of positionals) checkText(text, command);
   const values = new Map(given.map(({ name, value }) => [name, value ?? true] as const));
   if (values.has("help")) return { kind: "help", topic };
   const settings = settingsOf(values);
@@ -171,6 +172,17 @@ function checkFlag(given: GivenFlag, known: readonly Flag[], command: Command | 
   if (flag.value !== undefined && given.value === undefined)
     throw usageError(`${given.raw} needs a value: ${given.raw} ${flag.value}`, command);
   if (flag.value === undefined && given.isInline) throw usageError(`${given.raw} takes no value`, command);
+  if (given.value !== undefined && flag.takesBytes !== true) checkText(given.value, command);
+}
+
+/** Names of files, servers and the like are text: bytes that are none would become another name. */
+export function checkText(argument: string, command: Command | undefined): void {
+  if (argument.isWellFormed()) return;
+  const shown = JSON.stringify(argument.toWellFormed());
+  throw usageError(
+    `The argument ${shown} is no UTF-8 text, and only keys and values may be any bytes`,
+    command,
+  );
 }
 
 function checkCount(command: Command, positionals: readonly string[]): void {

@@ -50,6 +50,8 @@ export interface Flag {
   /** What help calls the flag's value; a flag without one is a switch. */
   readonly value?: string;
   readonly summary: string;
+  /** Its value may be any bytes. */
+  readonly takesBytes?: true;
   /** For kvraft's own use: help does not show it. */
   readonly isHidden?: true;
 }
@@ -63,6 +65,8 @@ export interface Command {
   readonly usage: string;
   readonly argumentsMin: number;
   readonly argumentsMax: number;
+  /** Its arguments are keys and values: bytes. Those of other commands, and flags, are text. */
+  readonly takesBytes?: true;
   readonly flags: readonly Flag[];
   /** What a user should know beyond the summary; whole lines. */
   readonly details?: string;

@@ -10,6 +10,7 @@ export const deleteCommand: Command = {
   usage: "<key>...",
   argumentsMin: 1,
   argumentsMax: Number.POSITIVE_INFINITY,
+  takesBytes: true,
   flags: [],
   details:
     "Prints how many of the keys existed, and ends with status 0 even if none did. One after the other: when it fails\n" +

@@ -76,6 +76,13 @@ async function readConfigFile(
     );
   }
   const userFolder = context.environment.XDG_CONFIG_HOME || `${context.homeDir}/.config`;
+  // It is another folder: the file there would not be found, and the command would go to the default servers.
+  if (userFolder.includes("\ufffd"))
+    throw new KvraftError(
+      "USAGE",
+      `Cannot look for a configuration below ${JSON.stringify(userFolder)}: XDG_CONFIG_HOME or HOME is no UTF-8 text; ` +
+        "set it, or name the servers with --endpoints",
+    );
   for (const path of ["kvraft.client.yml", `${userFolder}/kvraft/client.yml`]) {
     const config = await readOne(context, path);
     if (config !== undefined) return { path, config };

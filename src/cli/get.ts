@@ -11,6 +11,7 @@ export const getCommand: Command = {
   usage: "<key>",
   argumentsMin: 1,
   argumentsMax: 1,
+  takesBytes: true,
   flags: [{ name: "raw", summary: "no newline after the value" }],
   details: [
     "The value's bytes go to stdout as they are, followed by a newline. A missing key prints nothing there,",

@@ -67,11 +67,21 @@ export class History {
 
 /** True for a line that a history holds. */
 export function isKept(line: string): boolean {
-  return line.trim() !== "" && !line.startsWith(" ") && line.length <= lineLengthMax && !line.includes("\n");
+  // What was no UTF-8 text is another line already.
+  const isText = !line.includes("\n") && !line.includes("\ufffd");
+  return line.trim() !== "" && !line.startsWith(" ") && line.length <= lineLengthMax && isText;
 }
 
-/** $KVRAFT_HISTFILE, or kvraft/history below $XDG_STATE_HOME or ~/.local/state. An empty $KVRAFT_HISTFILE: none. */
+/**
+ * $KVRAFT_HISTFILE, or kvraft/history below $XDG_STATE_HOME or ~/.local/state. An empty $KVRAFT_HISTFILE: none. None
+ * either when the path is no UTF-8 text: it would be another one.
+ */
 export function historyPath(context: Pick<Context, "environment" | "homeDir">): string | undefined {
+  const path = wantedPath(context);
+  return path?.includes("\ufffd") ? undefined : path;
+}
+
+function wantedPath(context: Pick<Context, "environment" | "homeDir">): string | undefined {
   const chosen = context.environment.KVRAFT_HISTFILE;
   if (chosen !== undefined) return chosen === "" ? undefined : chosen;
   const stateDir = context.environment.XDG_STATE_HOME || `${context.homeDir}/.local/state`;

@@ -1,15 +1,27 @@
-import { type Bytes, fromHex, fromUtf8, fromUtf8Strict, toHex, toUtf8 } from "../lib/bytes.ts";
+import { type Bytes, fromHex, fromUtf8, fromUtf8Strict, toHex } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
+import { bytesOfArgument } from "./arguments.ts";
 import type { Encoding } from "./context.ts";
 
 /** The bytes an argument stands for; digits that are none of the encoding's are a KvraftError (USAGE). */
 export function decodeArgument(text: string, encoding: Encoding, what: string): Bytes {
-  if (encoding === "bytes") return toUtf8(text);
+  if (encoding === "bytes") return plainBytes(text, what);
   const bytes = encoding === "hex" ? fromHex(text) : fromBase64(text);
   if (bytes !== undefined) return bytes;
   const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
   const digits = encoding === "hex" ? "hexadecimal digits, two a byte" : "base64 digits, padded with =";
   throw new KvraftError("USAGE", `Cannot read the ${what} ${shown} with --${encoding}: wanted ${digits}`);
+}
+
+function plainBytes(text: string, what: string): Bytes {
+  const bytes = bytesOfArgument(text);
+  if (bytes !== undefined) return bytes;
+  throw new KvraftError(
+    "USAGE",
+    `Cannot read the ${what}: it seems to hold bytes that are no UTF-8 text, and this system does not tell them; ` +
+      "write it with --hex or --base64" +
+      (what === "value" ? ", or give it on stdin" : ""),
+  );
 }
 
 /** The bytes that a file or stdin stands for: as they are, or, in an encoding, with white space between the digits. */

@@ -1,11 +1,18 @@
 import { createInterface, type Interface } from "node:readline";
 import { toUtf8 } from "../lib/bytes.ts";
+import { KvraftError } from "../lib/error.ts";
 import type { Context } from "./context.ts";
 import { describeError, exitStatus } from "./exit-status.ts";
 import { History, historyLinesMax, historyPath } from "./history.ts";
 import { type ReplSession, verbNames } from "./repl-session.ts";
 
 const promptText = ">> ";
+
+/** A terminal's line is text: bytes that are none have become U+FFFD, and would become another key. */
+function notText(): KvraftError {
+  const text = String.raw`Cannot read the line: it holds bytes that are no UTF-8 text; write each as "\xhh"`;
+  return new KvraftError("USAGE", `${text}, and the character U+FFFD as "\\xef\\xbf\\xbd"`);
+}
 
 /** The prompt at a terminal, until `exit` or Ctrl-D; an error is told and the prompt goes on. */
 export function runPrompt(context: Context, session: ReplSession): Promise<number> {
@@ -70,6 +77,7 @@ class Prompt {
 
   async #runLine(line: string): Promise<"go-on" | "leave"> {
     try {
+      if (line.includes("\ufffd")) throw notText();
       return await this.#session.run(toUtf8(line));
     } catch (error) {
       if (!this.#hasLeft) this.#context.stderr.write(`${describeError(error)}\n`);

@@ -1,6 +1,6 @@
 import type { Bytes } from "../lib/bytes.ts";
 import { KvraftError } from "../lib/error.ts";
-import { usageError } from "./args.ts";
+import { checkText, usageError } from "./args.ts";
 import type { Call, Command, Context } from "./context.ts";
 import { exitStatus } from "./exit-status.ts";
 import { readAll } from "./input.ts";
@@ -13,10 +13,14 @@ export const putCommand: Command = {
   usage: "<key> [<value> | - | @file]",
   argumentsMin: 1,
   argumentsMax: 2,
-  flags: [{ name: "value", value: "VALUE", summary: "the value as it stands, be it - or @x" }],
+  takesBytes: true,
+  flags: [
+    { name: "value", value: "VALUE", summary: "the value as it stands, be it - or @x", takesBytes: true },
+  ],
   details: [
     "The value is the second argument, or all of stdin (with -, or without a value when stdin is a pipe or a file), or a",
-    "file (@file). Every byte counts, a newline at the end too. Prints OK.",
+    "file (@file). Every byte counts, a newline at the end too. Prints OK. Key and value may be any bytes on Linux;",
+    "elsewhere what is no UTF-8 text is given with --hex or --base64.",
   ].join("\n"),
   examples: ["kvraft put greeting 'hello, world'", "kvraft put photo @photo.jpg", "date | kvraft put now"],
   run: async (context, call) => {
@@ -45,6 +49,7 @@ async function readValue(context: Context, call: Call): Promise<Bytes> {
     return decodeContent(await readAll(context.stdin), encoding, "stdin");
   if (!text.startsWith("@")) return decodeArgument(text, encoding, "value");
   const path = text.slice(1);
+  checkText(path, putCommand);
   const content = await context.readFile(path);
   if (content === undefined)
     throw new KvraftError(

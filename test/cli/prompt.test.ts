@@ -66,6 +66,9 @@ describe("at a terminal", () => {
     await first.see("\r\nhello, world\r\n");
     first.press("get b\r");
     await first.see("\r\nkey not found\r\n");
+    first.press("get \ufffd\r");
+    await first.see('it holds bytes that are no UTF-8 text; write each as "\\xhh"');
+    await first.see(">> ");
     first.press("del");
     await first.see("del");
     // Alone: a Tab among pasted text completes nothing.
