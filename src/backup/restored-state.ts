@@ -60,7 +60,7 @@ function* rowsOf(backup: Backup, users: Iterable<BackupRow>): Generator<StateRow
 function restoredMeta({ clockMs }: Backup, revision: number): Bytes {
   const bornFloorMs = clockMs + bornAheadMsMax;
   const empty = readMeta({ get: () => undefined });
-  return encodeMeta({ ...empty, revision, clockMs: bornFloorMs + 1, bornFloorMs });
+  return encodeMeta({ ...empty, revision, clockMs: bornFloorMs + 1, wallMs: bornFloorMs + 1, bornFloorMs });
 }
 
 function writeRow(writer: ByteWriter, { key, value, created, modified, count }: StateRow): void {

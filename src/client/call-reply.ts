@@ -20,6 +20,8 @@ export interface Failure {
   readonly leader: Address | undefined;
   /** Nobody said anything in the time that was given. */
   readonly isLate: boolean;
+  /** The leader's lease time, if it told it. */
+  readonly timeMs?: number;
   readonly text: string;
 }
 
@@ -42,7 +44,7 @@ export function replyOf<Payload>(
         ? { kind: "answer", status, payload: decode(reader) }
         : { kind: "answer", status };
     }
-    const { retryable, wasProposed, leader, text } = decodeRefusal(reader);
+    const { retryable, wasProposed, leader, text, timeMs } = decodeRefusal(reader);
     return {
       kind: "failure",
       code: status,
@@ -51,6 +53,7 @@ export function replyOf<Payload>(
       leader: parseAddress(leader),
       isLate: false,
       text,
+      ...(timeMs === undefined ? {} : { timeMs }),
     };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;

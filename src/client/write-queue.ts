@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "../env/clock.ts";
-import { type CommandType, encodeCommand } from "../kv/command.ts";
+import { encodeCommand, type KeyCommandType } from "../kv/command.ts";
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
 import type { ByteWriter } from "../lib/codec.ts";
 import { type Linked, LinkedList } from "../lib/linked-list.ts";
@@ -12,7 +12,7 @@ import type { LeaderSearch } from "./leader-search.ts";
 import { attemptTimeoutMs, deadlineGraceMs, inFlightMax, sessionIdleMsMax } from "./limits.ts";
 
 interface Write extends Linked<Write> {
-  readonly type: CommandType;
+  readonly type: KeyCommandType;
   readonly key: Bytes;
   readonly value: Bytes;
   readonly deadlineMs: number;
@@ -68,6 +68,8 @@ export class WriteQueue {
   /** The one that new writes join. */
   #session: Session | undefined;
   #round = 1;
+  /** The leader's lease time as it told it when a session ended, and when: the next session is dated by it. */
+  #told: { readonly timeMs: number; readonly atMs: number } | undefined;
   /** Attempts of this round that are not answered. */
   #inFlight = 0;
   #pause: Timer | undefined;
@@ -80,7 +82,7 @@ export class WriteQueue {
   }
 
   /** Resolves when the write is decided; rejects with a KVError. Key and value must not change until then. */
-  write(type: CommandType, key: Bytes, value: Bytes, timeoutMs: number): Promise<"OK" | "ErrNoKey"> {
+  write(type: KeyCommandType, key: Bytes, value: Bytes, timeoutMs: number): Promise<"OK" | "ErrNoKey"> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed)
         return reject(new KVError("not-done", "Closed", `Cannot ${type}: the client is closed`));
@@ -128,7 +130,7 @@ export class WriteQueue {
     const leftMs = write.isAbandoned ? attemptTimeoutMs : write.deadlineMs - clock.monotonicMs();
     const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs, leftMs));
     const encode = (body: ByteWriter) => {
-      session.bornMs ??= end.serverTimeMs;
+      session.bornMs ??= this.#bornMs(end);
       encodeRequestHead(body, timeoutMs);
       const acknowledged = Math.min(this.#acknowledged(session), sequence - 1);
       const { name, bornMs } = session;
@@ -140,6 +142,15 @@ export class WriteQueue {
       (result) => this.#settled(write, session, { end, round, timeoutMs }, replyOf(result, noPayload)),
       (error: unknown) => this.#settled(write, session, { end, round, timeoutMs }, refusedHere(error)),
     );
+  }
+
+  /** Lease time now, as the leader told it in a refusal, or else as this server told it at its hello. */
+  #bornMs(end: ClientEnd): number {
+    const told = this.#told;
+    this.#told = undefined;
+    // A server that knows no lease time tells 0, before which nothing may be born.
+    if (told === undefined) return Math.max(1, end.serverTimeMs);
+    return told.timeMs + Math.floor(this.#options.clock.monotonicMs() - told.atMs);
   }
 
   /** The write's session: the one it was sent in before, or the present one. */
@@ -200,6 +211,8 @@ export class WriteQueue {
 
   /** The servers have forgotten the session. A write that was never proposed goes into another one. */
   #sessionEnded(write: Write, attempt: Attempt, failure: Failure): void {
+    const { timeMs } = failure;
+    if (timeMs !== undefined) this.#told = { timeMs, atMs: this.#options.clock.monotonicMs() };
     if (write.openAttempts > 0) {
       giveUp(write, failure.code, "the session ended before the outcome was known");
       if (this.#session === write.session) this.#session = undefined;
@@ -209,8 +222,8 @@ export class WriteQueue {
     const couldNotOpen = write.sequence === 1;
     this.#renew(write.session!, write.sequence);
     if (!couldNotOpen) return;
-    // It was born too long ago for a new one: the log's time has jumped since this end was told it. Ask again.
-    attempt.end.disconnect("the log's time has to be told anew");
+    // The session was dated wrongly: by a follower, or by a leader of long ago. Without a better time, ask for one.
+    if (timeMs === undefined) attempt.end.disconnect("lease time has to be told anew");
     this.#nextRound(attempt, failure);
   }
 

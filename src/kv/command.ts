@@ -1,22 +1,27 @@
 /**
  * The command that Raft carries: what every replica applies, in log order.
  *
- *     command   := version u8 (1), type u8, timeMs u53, session, principal bytes, body
+ *     command   := version u8 (2), type u8, timeMs u53, session, principal bytes, body
  *     session   := name bytes                       empty: outside of any session
  *                | name bytes, sequence varint, acknowledged varint, bornMs varint
  *     body      := key bytes, value bytes           type 1, put
  *                | key bytes                        type 2, delete
+ *                | wallMs varint                    type 3, clock: only a leader proposes it, and outside of any session
  *
- * `timeMs` stands at a fixed place: the leader stamps it into the client's bytes when it proposes them. Example, put
- * "a" = "bc" outside of a session at time 0:
+ * `timeMs` is lease time. It stands at a fixed place: the leader stamps it into the client's bytes when it proposes them. A
+ * clock command says which wall time, in ms since 1970, belongs to its lease time. Examples, put "a" = "bc" outside of a
+ * session at time 0; and a clock at time 1 that sets the wall time to 300:
  *
- *     01 01 00000000 00000000 00 00 01 61 02 62 63
+ *     02 01 00000000 00000000 00 00 01 61 02 62 63
+ *     02 03 01000000 00000000 00 00 AC 02
  */
 import type { Bytes } from "../lib/bytes.ts";
 import { ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { commandTimeMsMax, principalBytesMax, sessionNameBytesMax } from "./limits.ts";
 
-export type CommandType = "put" | "delete";
+/** What clients ask for. */
+export type KeyCommandType = "put" | "delete";
+export type CommandType = KeyCommandType | "clock";
 
 /** A command's place in its client's session (thesis 6.3). */
 export interface SessionStamp {
@@ -26,23 +31,35 @@ export interface SessionStamp {
   readonly sequence: number;
   /** The client has the results up to here: they can be forgotten. */
   readonly acknowledged: number;
-  /** The log's time as the client was told it before its first command, in ms since 1970. */
+  /** Lease time as the client was told it before its first command. */
   readonly bornMs: number;
 }
 
-export interface Command {
-  readonly type: CommandType;
-  /** Stamped by the leader, in ms since 1970. */
+interface CommandHead {
+  /** Lease time, stamped by the leader. */
   readonly timeMs: number;
   readonly session: SessionStamp | undefined;
   readonly principal: Bytes;
+}
+
+export interface KeyCommand extends CommandHead {
+  readonly type: KeyCommandType;
   readonly key: Bytes;
   /** Empty for a delete. */
   readonly value: Bytes;
 }
 
-const version = 1;
-const typeNumbers: Record<CommandType, number> = { put: 1, delete: 2 };
+/** Moves the offset between lease time and wall time. */
+export interface ClockCommand extends CommandHead {
+  readonly type: "clock";
+  /** The wall time at `timeMs`, in ms since 1970. */
+  readonly wallMs: number;
+}
+
+export type Command = KeyCommand | ClockCommand;
+
+const version = 2;
+const typeNumbers: Record<CommandType, number> = { put: 1, delete: 2, clock: 3 };
 const timeOffset = 2;
 
 export function encodeCommand(writer: ByteWriter, command: Command): void {
@@ -57,6 +74,10 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
     writer.varint(session.bornMs);
   }
   writer.bytes(command.principal);
+  if (command.type === "clock") {
+    writer.varint(command.wallMs);
+    return;
+  }
   writer.bytes(command.key);
   if (command.type === "put") writer.bytes(command.value);
 }
@@ -67,11 +88,14 @@ export function decodeCommand(bytes: Bytes): Command {
   const found = reader.u8();
   if (found !== version) throw new DecodeError(`a command has version ${found}, ${version} is known`);
   const type = decodeType(reader.u8());
-  const timeMs = reader.u53();
-  if (timeMs > commandTimeMsMax)
-    throw new DecodeError(`a command has the time ${timeMs}, which no clock shows`);
+  const timeMs = checkTime(reader.u53());
   const session = decodeSession(reader);
   const principal = reader.bytes(principalBytesMax);
+  if (type === "clock") {
+    const wallMs = checkTime(reader.varint());
+    reader.end();
+    return { type, timeMs, session, principal, wallMs };
+  }
   const key = reader.bytes();
   const value = type === "put" ? reader.bytes() : noBytes;
   reader.end();
@@ -87,9 +111,15 @@ export function stampTime(command: Bytes, timeMs: number): void {
   }
 }
 
+function checkTime(timeMs: number): number {
+  if (timeMs <= commandTimeMsMax) return timeMs;
+  throw new DecodeError(`a command has the time ${timeMs}, which no clock shows`);
+}
+
 function decodeType(number: number): CommandType {
   if (number === typeNumbers.put) return "put";
   if (number === typeNumbers.delete) return "delete";
+  if (number === typeNumbers.clock) return "clock";
   throw new DecodeError(`a command has the unknown type ${number}`);
 }
 

@@ -17,7 +17,7 @@ export const sessionNameBytesMax = 64;
 /** Bytes of the name of the principal on whose behalf a command is proposed. */
 export const principalBytesMax = 255;
 /**
- * The latest time that a command may carry, in ms since 1970: the last one that a date can hold. The log's time never goes
+ * The latest time that a command may carry, in ms: the last one that a date can hold. Lease time never goes
  * back, so one command must not take it to where numbers are not exact any more.
  */
 export const commandTimeMsMax = 8_640_000_000_000_000;

@@ -3,7 +3,7 @@ import type { Bytes } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf, replaceNodeAdvice } from "../lib/error.ts";
-import { type Command, decodeCommand, type SessionStamp } from "./command.ts";
+import { type Command, decodeCommand, type KeyCommand, type SessionStamp } from "./command.ts";
 import { configurationKey, metaKey, sessionKey, sessionNameOf, sessionPrefix, userKey } from "./keys.ts";
 import type { Result } from "./result.ts";
 import { type Admission, SessionTable } from "./session-table.ts";
@@ -23,6 +23,8 @@ export class StateMachine {
   #sessions = new SessionTable();
   #revision = 0;
   #clockMs = 0;
+  /** Wall time is lease time plus this. */
+  #wallOffsetMs = 0;
   #applied = 0;
   #hash = 0;
 
@@ -43,6 +45,7 @@ export class StateMachine {
       const meta = readMeta(store);
       this.#revision = meta.revision;
       this.#clockMs = meta.clockMs;
+      this.#wallOffsetMs = meta.wallMs - meta.clockMs;
       this.#hash = meta.hash;
       this.#sessions = new SessionTable(meta.bornFloorMs);
       this.#sessions.restore(readSessions(store));
@@ -57,9 +60,14 @@ export class StateMachine {
     return this.#revision;
   }
 
-  /** The log's time, in ms since 1970. */
+  /** Lease time of the last command: the milliseconds for which leaders have served until then. It never goes back. */
   get clockMs(): number {
     return this.#clockMs;
+  }
+
+  /** What wall time is ahead of lease time: the same on all replicas, and moved by clock commands alone. */
+  get wallOffsetMs(): number {
+    return this.#wallOffsetMs;
   }
 
   /**
@@ -90,6 +98,10 @@ export class StateMachine {
   #apply(index: number, data: Bytes): Result {
     const command = decodeOrStop(index, data);
     this.#clockMs = Math.max(this.#clockMs, command.timeMs);
+    if (command.type === "clock") {
+      this.#wallOffsetMs = command.wallMs - this.#clockMs;
+      return { status: "OK", revision: this.#revision };
+    }
     const { session } = command;
     if (session === undefined) return this.#execute(command);
     const admission = this.#sessions.admit(session, this.#clockMs);
@@ -139,6 +151,7 @@ export class StateMachine {
     const meta = {
       revision: this.#revision,
       clockMs: this.#clockMs,
+      wallMs: this.#clockMs + this.#wallOffsetMs,
       bornFloorMs: this.#sessions.bornFloorMs,
       hash: this.#hash,
     };
@@ -152,7 +165,7 @@ export class StateMachine {
     this.#hash = mix(this.#hash, index);
   }
 
-  #execute(command: Command): Result {
+  #execute(command: KeyCommand): Result {
     const key = userKey(command.key);
     if (command.type === "put") {
       this.#store.put(key, command.value, ++this.#revision);
@@ -183,21 +196,24 @@ function decodeOrStop(index: number, data: Bytes): Command {
 }
 
 /** Of all that is stored of the state. */
-const stateVersion = 2;
+const stateVersion = 3;
 
 interface Meta {
   readonly revision: number;
   readonly clockMs: number;
+  /** Wall time at `clockMs`, in ms since 1970. */
+  readonly wallMs: number;
   readonly bornFloorMs: number;
   readonly hash: number;
 }
 
-/** meta := version of the state u8 (2), revision varint, clockMs varint, bornFloorMs varint, hash u32 */
+/** meta := version of the state u8 (3), revision varint, clockMs varint, wallMs varint, bornFloorMs varint, hash u32 */
 export function encodeMeta(meta: Meta): Bytes {
   const writer = new ByteWriter(32);
   writer.u8(stateVersion);
   writer.varint(meta.revision);
   writer.varint(meta.clockMs);
+  writer.varint(meta.wallMs);
   writer.varint(meta.bornFloorMs);
   writer.u32(meta.hash);
   return writer.take();
@@ -205,7 +221,7 @@ export function encodeMeta(meta: Meta): Bytes {
 
 export function readMeta(store: Pick<Store, "get">): Meta {
   const record = store.get(metaKey);
-  if (record === undefined) return { revision: 0, clockMs: 0, bornFloorMs: 0, hash: 0 };
+  if (record === undefined) return { revision: 0, clockMs: 0, wallMs: 0, bornFloorMs: 0, hash: 0 };
   const reader = new ByteReader(record);
   const version = reader.u8();
   if (version !== stateVersion)
@@ -216,6 +232,7 @@ export function readMeta(store: Pick<Store, "get">): Meta {
   const meta = {
     revision: reader.varint(),
     clockMs: reader.varint(),
+    wallMs: reader.varint(),
     bornFloorMs: reader.varint(),
     hash: reader.u32(),
   };

@@ -60,11 +60,15 @@ export interface RequestVote extends Envelope {
   readonly last: EntryId;
 }
 
-/** `term` is the voter's own when it refuses, and the term asked for when it grants. */
+/**
+ * `term` is the voter's own when it refuses, and the term asked for when it grants. `timeMs` is the voter's wall clock: the
+ * core carries times and reads none.
+ */
 export interface RequestVoteReply extends Envelope {
   readonly kind: "request-vote-reply";
   readonly preVote: boolean;
   readonly granted: boolean;
+  readonly timeMs?: number;
 }
 
 /** AppendEntries (paper 5.3). `entries` are contiguous and start at prev.index + 1; none of them makes it a probe. */
@@ -93,11 +97,15 @@ export interface Heartbeat extends Envelope {
   readonly commit: Index;
   /** The leader's read round, unique within its term. */
   readonly context: number;
+  /** The leader's lease time. */
+  readonly timeMs?: number;
 }
 
 export interface HeartbeatReply extends Envelope {
   readonly kind: "heartbeat-reply";
   readonly context: number;
+  /** The follower's wall clock. */
+  readonly timeMs?: number;
 }
 
 /**

@@ -134,7 +134,7 @@ export class ClientEnd {
     return this.#clusterId;
   }
 
-  /** The other side's clock now, in ms since 1970, as its hello told it and time went on; 0 without a connection. */
+  /** Lease time now, as the other side's hello told it and time went on; 0 without a connection. */
   get serverTimeMs(): number {
     if (this.#connection === undefined || this.#reply === undefined) return 0;
     return this.#reply.timeMs + Math.floor(this.#env.clock.monotonicMs() - this.#connectedAt);

@@ -70,7 +70,7 @@ export interface HelloReply {
   readonly version: number;
   readonly clusterId: string;
   readonly nodeId: string;
-  /** The answerer's clock, ms since 1970. */
+  /** The cluster's lease time as the answerer knows it; 0 when it knows none. */
   readonly timeMs: number;
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;

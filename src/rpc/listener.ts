@@ -221,7 +221,7 @@ export class Listener<Context = unknown> {
       code: refusal?.code ?? "accepted",
       text: refusal?.text ?? "",
       version: refusal === undefined ? (commonVersion(hello) ?? 0) : 0,
-      timeMs: this.#env.clock.wallMs(),
+      timeMs: 0,
       bootId: "",
       servers: "",
       ...greeting,

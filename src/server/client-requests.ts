@@ -11,6 +11,7 @@ import type { Connection } from "../rpc/connection.ts";
 import type { Frame } from "../rpc/frame.ts";
 import { method } from "../rpc/method.ts";
 import { decodeRequestHead, withLife } from "../rpc/request.ts";
+import type { ClusterTime } from "./cluster-time.ts";
 import type { Driver } from "./driver.ts";
 import type { Guest } from "./guest.ts";
 import { bornAheadMsMax, commandBytesMax } from "./limits.ts";
@@ -32,8 +33,7 @@ export interface ClientRequestsOptions {
   readonly replies: Replies;
   /** `host:port` of the node that leads as far as is known, or empty. */
   readonly leaderAddress: () => string;
-  /** The time that a command gets which is proposed now (see LogTime). */
-  readonly timeMs: () => number;
+  readonly time: Pick<ClusterTime, "prepare" | "leaseMs" | "stamp">;
   /** Takes the requests that are none of a client's usual ones; false for those that are unknown. */
   readonly others: (replyTo: ReplyTo, reader: ByteReader, remainingMs: number) => boolean;
   /** What the node says of itself, as JSON. */
@@ -166,7 +166,7 @@ export class ClientRequests {
   }
 
   #propose(replyTo: ReplyTo, bytes: Bytes, remainingMs: number): void {
-    const { driver, clock, machine, timeMs } = this.#options;
+    const { driver, clock, machine, time } = this.#options;
     const command = decodeCommand(bytes);
     const problem = this.#problemOf(replyTo.method, command, bytes.length);
     if (problem !== undefined) return this.#replies.refuse(replyTo, problem.status, problem.text);
@@ -175,7 +175,7 @@ export class ClientRequests {
     const { session } = command;
     if (session !== undefined) {
       // Only the leader judges by its time: a node that is behind would refuse what is right.
-      if (session.bornMs > timeMs() + bornAheadMsMax)
+      if (session.bornMs > time.leaseMs + bornAheadMsMax)
         return this.#replies.refuse(
           replyTo,
           "ErrSessionEnded",
@@ -192,7 +192,8 @@ export class ClientRequests {
     }
     if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
     if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
-    stampTime(bytes, timeMs());
+    if (!time.prepare()) return this.#replies.refuseAsBusy(replyTo);
+    stampTime(bytes, time.stamp());
     const started = driver.start(bytes);
     if (started.ok) this.#waiters.add(started.index, started.term, session, replyTo, deadlineMs);
     else if (started.reason === "busy") this.#replies.refuseAsBusy(replyTo);
@@ -202,12 +203,12 @@ export class ClientRequests {
   /** What is wrong with a command, whoever leads. */
   #problemOf(number: number, command: Command, bytes: number): { status: Status; text: string } | undefined {
     const { keyBytesMax, valueBytesMax } = this.#options;
-    const { key, value } = command;
-    if (command.type !== (number === method.put ? "put" : "delete"))
+    if (command.type === "clock" || command.type !== (number === method.put ? "put" : "delete"))
       return {
         status: "NoKeyValue",
         text: `Cannot run a ${command.type} that is asked for by another method`,
       };
+    const { key, value } = command;
     if (key.length > keyBytesMax) return tooLarge("key", key.length, keyBytesMax);
     if (value.length > valueBytesMax) return tooLarge("value", value.length, valueBytesMax);
     if (bytes > commandBytesMax)

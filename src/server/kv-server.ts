@@ -300,7 +300,7 @@ export class KVServer {
     const { nodeId, clusterId } = this.#node?.identity ?? this.#folder.identity;
     const { keyBytes, valueBytes } = this.#config.limits;
     const leader = this.#node?.leaderAddress ?? "";
-    const timeMs = this.#node?.timeMs ?? this.#env.clock.wallMs();
+    const timeMs = this.#node?.leaseMs ?? 0;
     const welcome = {
       ...{ clusterId, nodeId, timeMs, keyBytesMax: keyBytes, valueBytesMax: valueBytes, leader },
       bootId: this.#bootId,

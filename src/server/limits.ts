@@ -7,8 +7,13 @@ export const appendBytesMax = 256 * 1024;
 export const windowBytesMax = 4 * 1024 * 1024;
 /** Bytes of one command: it has to fit into a frame between peers too, and its value into a reply. */
 export const commandBytesMax = frameBodyBytesMax - 4096;
-/** How far ahead of the log's time a session's birth may lie, in ms: clocks differ, but not by hours. */
+/** How far ahead of lease time a session's birth may lie, in ms: lease time pauses, and a client's clock runs on. */
 export const bornAheadMsMax = 60_000;
+/** A leader writes its lease time into the log when nothing else has for so long, in ms: it survives a restart of all nodes. */
+export const clockEntryEveryMs = 60_000;
+/** A leader looks so often, in ms, whether wall time is off, and moves it when it is by as much as this. */
+export const wallCheckEveryMs = 1_000;
+export const wallOffMsMax = 100;
 /** How often deadlines of requests are looked at, in ms. */
 export const expireEveryMs = 50;
 /** A learner that is no further behind than so many entries may become a voter: it has the rest in a moment. */

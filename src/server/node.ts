@@ -16,6 +16,7 @@ import type { Frame } from "../rpc/frame.ts";
 import { method } from "../rpc/method.ts";
 import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
+import { ClusterTime } from "./cluster-time.ts";
 import { checkApplied, corruptLog, type DataFolder, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import { checkEntries } from "./entry-check.ts";
@@ -30,7 +31,6 @@ import {
   windowBytesMax,
 } from "./limits.ts";
 import { LogCompaction } from "./log-compaction.ts";
-import { LogTime } from "./log-time.ts";
 import { MemberRequests } from "./member-requests.ts";
 import { decodeMembers, type Members, noMembers, wasRemoved } from "./members.ts";
 import { OwnAddress } from "./own-address.ts";
@@ -74,9 +74,9 @@ export class Node {
   readonly #persister: Persister;
   readonly #store: LevelDB;
   readonly #machine: StateMachine;
-  readonly #time: LogTime;
   readonly #raft: Raft;
   readonly #driver: Driver;
+  readonly #time: ClusterTime;
   readonly #peers: Peers;
   readonly #requests: ClientRequests;
   readonly #memberRequests: MemberRequests;
@@ -98,7 +98,6 @@ export class Node {
     const { env, config, identity, folder, prng } = options;
     this.#options = options;
     this.identity = identity;
-    this.#time = new LogTime(env.clock);
     // The store first. Its lock still excludes others when the folder's lock file was removed, and opening the log
     // writes. And opening the store removes files, which a full disk needs before the log can be opened.
     this.#store = LevelDB.open(env, folder.storeFolder, {
@@ -111,6 +110,7 @@ export class Node {
     this.#machine = this.#openMachine();
     this.#raft = this.#makeRaft();
     this.#driver = this.#makeDriver();
+    this.#time = this.#makeTime();
     const replies = this.#makeReplies();
     this.#snapshotRequests = this.#makeSnapshotRequests(replies);
     this.#memberRequests = this.#makeMemberRequests(replies);
@@ -143,9 +143,9 @@ export class Node {
     return this.#driver.isReady;
   }
 
-  /** The time that a command would get now, in ms since 1970. */
-  get timeMs(): number {
-    return this.#time.nowMs(this.#machine.clockMs);
+  /** Lease time, as far as it is known here. */
+  get leaseMs(): number {
+    return this.#time.leaseMs;
   }
 
   /** `host:port` of the node that leads as far as is known, or empty. */
@@ -202,6 +202,7 @@ export class Node {
     checkEntries(message);
     const problem = this.#driver.step(message);
     if (problem !== undefined) throw new DecodeError(`no member can have sent it: ${problem}`);
+    this.#time.heard(message);
   }
 
   /** A request of a client. */
@@ -329,10 +330,27 @@ export class Node {
     );
   }
 
+  #makeTime(): ClusterTime {
+    const { env, config, identity } = this.#options;
+    return new ClusterTime({
+      clock: env.clock,
+      nodeId: identity.nodeId,
+      raft: this.#raft,
+      machine: this.#machine,
+      isReady: () => this.#driver.isReady,
+      propose: (command) => this.#driver.start(command),
+      electionMs: config.timings.electionMaxMs,
+    });
+  }
+
   #driverOwner(): DriverOwner {
     return {
-      send: (message) =>
-        this.#peers.send(message) || (!this.#peers.isConnected(message) && this.#options.sendBack(message)),
+      send: (raftMessage) => {
+        const message = this.#time.stamped(raftMessage);
+        return (
+          this.#peers.send(message) || (!this.#peers.isConnected(message) && this.#options.sendBack(message))
+        );
+      },
       applied: (id: EntryId, result) => this.#requests.applied(id, result),
       readable: (context) => {
         if (!this.#memberRequests.readable(context)) this.#requests.readable(context);
@@ -372,6 +390,7 @@ export class Node {
     return new Replies({
       term: () => this.#raft.term,
       revision: () => this.#machine.revision,
+      leaseMs: () => this.#time.leaseMs,
       leaderAddress: () => this.leaderAddress,
       markDirty: (connection) => this.#markDirty(connection),
     });
@@ -472,7 +491,7 @@ export class Node {
       },
       replies,
       leaderAddress: () => this.leaderAddress,
-      timeMs: () => this.timeMs,
+      time: this.#time,
       others: (replyTo, reader, remainingMs) =>
         this.#memberRequests.dispatch(replyTo, reader, remainingMs) ||
         this.#snapshotRequests.dispatch(replyTo, reader, remainingMs),
@@ -497,6 +516,7 @@ export class Node {
   }
 
   #expire(): void {
+    this.#time.check();
     this.#requests.expire();
     this.#memberRequests.expire();
     this.#snapshotRequests.expire();
@@ -515,6 +535,8 @@ export class Node {
       commit,
       applied: this.#driver.applied.index,
       revision: this.#machine.revision,
+      leaseTimeMs: this.#time.leaseMs,
+      wallTimeMs: this.#time.wallMs,
       firstIndex,
       lastIndex: last.index,
       logBytes: this.#persister.bytes,

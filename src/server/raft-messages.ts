@@ -3,18 +3,20 @@
  * repeated: the connection's hello has named them.
  *
  *     RequestVote         = term varint, preVote u8, isTransfer u8, last id
- *     RequestVoteReply    = term varint, preVote u8, granted u8
+ *     RequestVoteReply    = term varint, preVote u8, granted u8, wallMs varint
  *     AppendEntries       = term varint, prev id, commit varint, count varint, entry*
  *     AppendEntriesReply  = term varint, accepted u8, index varint, hint id
- *     Heartbeat           = term varint, commit varint, context varint
- *     HeartbeatReply      = term varint, context varint
+ *     Heartbeat           = term varint, commit varint, context varint, leaseMs varint
+ *     HeartbeatReply      = term varint, context varint, wallMs varint
  *     InstallSnapshot     = term varint, start id
  *     TimeoutNow          = term varint
  *     id                  = term varint, index varint                terms and indexes are at most 2^52
  *     entry               = kind u8 (noop 1 | command 2 | config 3), term varint, data bytes
  *
- * Example, a heartbeat of term 3 with commit 200 and context 1: 03 C8 01 01.
+ * A time of 0 is not told. Example, a heartbeat of term 3 with commit 200 and context 1 at lease time 300:
+ * 03 C8 01 01 AC 02.
  */
+import { commandTimeMsMax } from "../kv/limits.ts";
 import { unreachable } from "../lib/assert.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import {
@@ -57,6 +59,7 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
     case "request-vote-reply":
       body.u8(Number(message.preVote));
       body.u8(Number(message.granted));
+      body.varint(message.timeMs ?? 0);
       return;
     case "append-entries":
       writeId(body, message.prev);
@@ -72,9 +75,11 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
     case "heartbeat":
       body.varint(message.commit);
       body.varint(message.context);
+      body.varint(message.timeMs ?? 0);
       return;
     case "heartbeat-reply":
       body.varint(message.context);
+      body.varint(message.timeMs ?? 0);
       return;
     case "install-snapshot":
       writeId(body, message.start);
@@ -111,6 +116,7 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
         ...envelope,
         preVote: readFlag(reader),
         granted: readFlag(reader),
+        ...readTime(reader),
       };
     case method.appendEntries: {
       const prev = readId(reader);
@@ -134,9 +140,15 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
       };
     }
     case method.heartbeat:
-      return { kind: "heartbeat", ...envelope, commit: readIndex(reader), context: reader.varint() };
+      return {
+        kind: "heartbeat",
+        ...envelope,
+        commit: readIndex(reader),
+        context: reader.varint(),
+        ...readTime(reader),
+      };
     case method.heartbeatReply:
-      return { kind: "heartbeat-reply", ...envelope, context: reader.varint() };
+      return { kind: "heartbeat-reply", ...envelope, context: reader.varint(), ...readTime(reader) };
     case method.installSnapshot:
       return { kind: "install-snapshot", ...envelope, start: readId(reader) };
     case method.timeoutNow:
@@ -193,6 +205,13 @@ function readIndex(reader: ByteReader): number {
   const index = reader.varint();
   if (index > indexMax) throw new DecodeError(`an index is ${index}, at most ${indexMax} is allowed`);
   return index;
+}
+
+function readTime(reader: ByteReader): { readonly timeMs?: number } {
+  const timeMs = reader.varint();
+  if (timeMs > commandTimeMsMax)
+    throw new DecodeError(`a message has the time ${timeMs}, which no clock shows`);
+  return timeMs === 0 ? {} : { timeMs };
 }
 
 function readFlag(reader: ByteReader): boolean {

@@ -18,6 +18,8 @@ export interface RepliesOptions {
   readonly revision: () => number;
   /** `host:port` of the node that leads as far as is known, or empty. */
   readonly leaderAddress: () => string;
+  /** Lease time now. */
+  readonly leaseMs: () => number;
   /** The connection has frames that wait for the end of the turn. */
   readonly markDirty: (connection: Connection<Guest>) => void;
 }
@@ -56,6 +58,7 @@ export class Replies {
       wasProposed: status === "CommitTimeout",
       leader: this.#options.leaderAddress(),
       text,
+      ...(status === "ErrSessionEnded" ? { timeMs: this.#options.leaseMs() } : {}),
     });
     this.#end(replyTo);
   }

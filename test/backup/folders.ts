@@ -42,7 +42,7 @@ export function userRow(
 
 export function metaRow(revision: number, clockMs: number): StateRow {
   const empty = readMeta({ get: () => undefined });
-  const value = encodeMeta({ ...empty, revision, clockMs, bornFloorMs: 0 });
+  const value = encodeMeta({ ...empty, revision, clockMs, wallMs: clockMs, bornFloorMs: 0 });
   return { key: toUtf8("m"), value, created: revision, modified: revision, count: 1 };
 }
 

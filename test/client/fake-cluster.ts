@@ -2,7 +2,7 @@ import { clientEndsOf } from "../../src/client/client-ends.ts";
 import { KVClient } from "../../src/client/kv-client.ts";
 import type { Clock } from "../../src/env/clock.ts";
 import { Prng } from "../../src/env/prng.ts";
-import { type Command, decodeCommand } from "../../src/kv/command.ts";
+import { decodeCommand, type KeyCommand } from "../../src/kv/command.ts";
 import { isRetryable, type Status, statusNumber } from "../../src/kv/status.ts";
 import { formatAddress } from "../../src/lib/address.ts";
 import { fromUtf8 } from "../../src/lib/bytes.ts";
@@ -25,7 +25,7 @@ export class Request {
   /** Empty when it is about no key. */
   readonly key: string = "";
   /** Undefined for what is no write. */
-  readonly command: Command | undefined;
+  readonly command: KeyCommand | undefined;
   /** Of what is neither a read nor a write of a key: the bytes behind its head. */
   readonly arguments: ByteReader | undefined;
   readonly #requestId: number;
@@ -41,7 +41,7 @@ export class Request {
       reader.u8();
       this.key = fromUtf8(reader.bytes());
     } else if (frame.method === method.put || frame.method === method.delete) {
-      this.command = decodeCommand(reader.rest().slice());
+      this.command = decodeCommand(reader.rest().slice()) as KeyCommand;
       this.key = fromUtf8(this.command.key);
     } else this.arguments = reader;
   }
@@ -75,7 +75,10 @@ export class Request {
     this.#answer("ErrNoKey");
   }
 
-  refuse(status: Status, more: { leader?: string; retryable?: boolean; wasProposed?: boolean } = {}): void {
+  refuse(
+    status: Status,
+    more: { leader?: string; retryable?: boolean; wasProposed?: boolean; timeMs?: number } = {},
+  ): void {
     const body = this.connection.begin(frameKind.reply, this.method, this.#requestId);
     if (body === undefined) return;
     const defaults = {

@@ -215,6 +215,28 @@ test("a session that cannot be opened is dated anew, on a new connection, and no
   await cluster.close();
 });
 
+test("a session that is dated by a follower with a wrong clock is dated by the leader's refusal, and written at once", async () => {
+  for (const offMs of [61_000, -660_000]) {
+    const cluster = new FakeCluster(2);
+    const [follower, leader] = cluster.servers;
+    const leaseMs = () => 5_000_000 + cluster.clock.monotonicMs();
+    follower!.timeMs = () => leaseMs() + offMs;
+    leader!.timeMs = follower!.timeMs;
+    follower!.handle = (request) => request.refuse("ErrWrongLeader", { leader: leader!.name });
+    leader!.handle = (request) => {
+      const { bornMs } = request.command!.session!;
+      const isDated = bornMs <= leaseMs() + 60_000 && bornMs >= leaseMs() - 600_000;
+      if (isDated) request.ok();
+      else request.refuse("ErrSessionEnded", { leader: leader!.name, timeMs: Math.floor(leaseMs()) });
+    };
+    const calls = puts(cluster, "a=1", "b=2");
+    await cluster.runUntil(() => calls.every((call) => call.isSettled));
+    expect(results(calls)).toEqual(["OK", "OK"]);
+    expect(leader!.hellos).toBe(1);
+    await cluster.close();
+  }
+});
+
 test("a write that is refused in the middle of a pipeline leaves a gap: what stands behind it moves, in order", async () => {
   const cluster = new FakeCluster(1);
   const [server] = cluster.servers;

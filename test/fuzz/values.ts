@@ -147,7 +147,12 @@ export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
     case 7:
       return { kind: "timeout-now", ...envelope };
     default:
-      return { kind: "heartbeat-reply", ...envelope, context: randomNumber(prng) };
+      return {
+        kind: "heartbeat-reply",
+        ...envelope,
+        context: randomNumber(prng),
+        timeMs: prng.int(1, 1_000_000),
+      };
   }
 }
 

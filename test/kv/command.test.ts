@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { type Command, decodeCommand, encodeCommand, stampTime } from "../../src/kv/command.ts";
+import {
+  type Command,
+  decodeCommand,
+  encodeCommand,
+  type KeyCommand,
+  stampTime,
+} from "../../src/kv/command.ts";
 import { commandTimeMsMax } from "../../src/kv/limits.ts";
 import { type Bytes, emptyBytes, equalBytes, fromHex, toHex, toUtf8 } from "../../src/lib/bytes.ts";
 import { ByteWriter, DecodeError } from "../../src/lib/codec.ts";
@@ -41,10 +47,14 @@ function checkDecodes(bytes: Bytes): boolean {
 }
 
 test("a command looks as its grammar says", () => {
-  expect(toHex(encode(put))).toBe("0101000000000000000000000161026263");
+  const head = { timeMs: 1, session: undefined, principal: emptyBytes };
+  const clock: Command = { type: "clock", ...head, wallMs: 300 };
+  expect(toHex(encode(clock))).toBe("020301000000000000000000ac02");
+  expect(decodeCommand(encode(clock))).toEqual(clock);
+  expect(toHex(encode(put))).toBe("0201000000000000000000000161026263");
   // version, type, time, session name, sequence, acknowledged, born, principal, key
   expect(toHex(encode(inSession))).toBe(
-    `${"0102"}${"9a78563412000000"}${"0173"}${"ac02"}${"ab02"}${"05"}${"00"}${"0161"}`,
+    `${"0202"}${"9a78563412000000"}${"0173"}${"ac02"}${"ab02"}${"05"}${"00"}${"0161"}`,
   );
 });
 
@@ -121,15 +131,15 @@ test("a place in a session that cannot be is refused", () => {
 
 test("a version or type of the future is refused by its number", () => {
   const bytes = encode(put);
-  bytes[0] = 2;
-  expect(() => decodeCommand(bytes)).toThrow("version 2, 1 is known");
-  bytes.set([1, 3]);
-  expect(() => decodeCommand(bytes)).toThrow("unknown type 3");
+  bytes[0] = 3;
+  expect(() => decodeCommand(bytes)).toThrow("version 3, 2 is known");
+  bytes.set([2, 4]);
+  expect(() => decodeCommand(bytes)).toThrow("unknown type 4");
 });
 
 test("key and value are views: a put copies no bytes before it is applied", () => {
   const bytes = encode(put);
-  const { key, value } = decodeCommand(bytes);
+  const { key, value } = decodeCommand(bytes) as KeyCommand;
   expect(key.buffer).toBe(bytes.buffer);
   expect(value.buffer).toBe(bytes.buffer);
   expect(equalBytes(value, fromHex("6263")!)).toBe(true);

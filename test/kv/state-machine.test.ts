@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Prng } from "../../src/env/prng.ts";
-import { type Command, encodeCommand, type SessionStamp } from "../../src/kv/command.ts";
+import { encodeCommand, type KeyCommand, type SessionStamp } from "../../src/kv/command.ts";
 import { metaKey, sessionKey, sessionNameOf } from "../../src/kv/keys.ts";
 import { sessionLifeMs, sessionsMax } from "../../src/kv/limits.ts";
 import { StateMachine } from "../../src/kv/state-machine.ts";
@@ -17,9 +17,9 @@ import { MapStore } from "./map-store.ts";
 
 const t0 = 1_700_000_000_000;
 
-function command(part: Partial<Command>): Bytes {
+function command(part: Partial<KeyCommand>): Bytes {
   const writer = new ByteWriter();
-  const whole: Command = {
+  const whole: KeyCommand = {
     type: "put",
     timeMs: t0,
     session: undefined,
@@ -133,9 +133,9 @@ test("a stored state that is none is a fault of the folder, with what to do, and
     store.put(key, value, 0);
     return () => new StateMachine(store, 0);
   };
-  expect(broken(metaKey, new Uint8Array([2, 0x80]))).toThrow("Cannot read the state: a record ends early");
-  expect(broken(metaKey, new Uint8Array([2, 0, 0, 0, 0, 0, 0, 0, 0]))).toThrow("follow the end");
-  expect(broken(metaKey, new Uint8Array([1]))).toThrow("version 1, 2 is known");
+  expect(broken(metaKey, new Uint8Array([3, 0x80]))).toThrow("Cannot read the state: a record ends early");
+  expect(broken(metaKey, new Uint8Array([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]))).toThrow("follow the end");
+  expect(broken(metaKey, new Uint8Array([1]))).toThrow("version 1, 3 is known");
   expect(broken(sessionKey("s"), new Uint8Array([1]))).toThrow("Cannot read the state");
   expect(broken(new Uint8Array([0x73, 0xff]), new Uint8Array([1]))).toThrow("no UTF-8");
 });

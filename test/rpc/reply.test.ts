@@ -21,6 +21,7 @@ test("fields of a later version are skipped in answers, refusals and requests", 
   refusal.u8(0x81);
   refusal.text("h:1");
   refusal.text("why");
+  refusal.varint(0);
   refusal.text("more");
   expect(decodeRefusal(new ByteReader(refusal.view()))).toEqual({
     retryable: true,

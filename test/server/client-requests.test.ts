@@ -37,6 +37,9 @@ class PlayedDriver implements Pick<Driver, "isReady" | "start" | "readIndex" | "
   schedule(): void {}
 }
 
+/** Lease time in all of these tests. */
+const nowMs = 1_000_000;
+
 class Scene {
   readonly clock = new ManualClock();
   readonly net = new MemoryNet(this.clock, new Prng(1), 1 << 16);
@@ -51,11 +54,16 @@ class Scene {
     replies: new Replies({
       term: () => 7,
       revision: () => 0,
+      leaseMs: () => nowMs,
       leaderAddress: () => "",
       markDirty: (connection: Connection<Guest>) => connection.flush(),
     }),
     leaderAddress: () => "",
-    timeMs: () => this.clock.wallMs(),
+    time: {
+      prepare: () => true,
+      stamp: () => nowMs,
+      leaseMs: nowMs,
+    },
     others: () => false,
     statusJson: () => "{}",
   });
@@ -154,12 +162,12 @@ test("limits are told before anything is proposed", async () => {
   const replies = [
     scene.put("x".repeat(11), "1"),
     scene.put("a", "v".repeat(21)),
-    scene.put("a", "1", scene.clock.wallMs() + 61_000),
+    scene.put("a", "1", nowMs + 61_000),
   ];
   await scene.run(20);
   expect(replies.map((reply) => reply.status)).toEqual(["ErrTooLarge", "ErrTooLarge", "ErrSessionEnded"]);
   expect(scene.driver.proposed).toBe(0);
-  const inTime = scene.put("x".repeat(10), "v".repeat(20), scene.clock.wallMs() + 50_000);
+  const inTime = scene.put("x".repeat(10), "v".repeat(20), nowMs + 50_000);
   await scene.run(20);
   scene.requests.applied({ index: 1, term: 7 }, { status: "OK", revision: 1 });
   await scene.run(20);
@@ -168,7 +176,7 @@ test("limits are told before anything is proposed", async () => {
 
 test("a result that is a refusal is told as one that proposed nothing which lasts", async () => {
   const scene = new Scene();
-  const reply = scene.put("a", "1", scene.clock.wallMs());
+  const reply = scene.put("a", "1", nowMs);
   await scene.run(20);
   scene.requests.applied({ index: 1, term: 7 }, { status: "ErrOutOfOrder", revision: 0 });
   await scene.run(20);

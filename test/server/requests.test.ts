@@ -159,6 +159,7 @@ test("a command that is sent again while it is in the log joins it, also after i
   const world = await started(1);
   const [machine] = world.machines;
   const client = new RawClient(world, machine!);
+  await world.run(100); // The leader's clock command has its place.
   const before = await statusOf(world, client);
   const session = { name: "s", sequence: 1, acknowledged: 0, bornMs: client.serverTimeMs };
   machine!.isDiskHung = true;

@@ -43,10 +43,10 @@ async function cluster(): Promise<{ world: World; client: KVClient; behind: Mach
   world.start();
   await world.until(() => world.leader !== undefined, "a leader");
   const client = world.client(20_000);
-  await put(world, client, 0, 20);
+  await put(world, client, 0, 10);
   const behind = world.machines.find((machine) => machine !== world.leader)!;
   behind.crash("kept");
-  await put(world, client, 20, 400);
+  await put(world, client, 10, 400);
   await world.until(() => firstIndexOf(world.leader!) > 100, "the log was dropped");
   return { world, client, behind };
 }

@@ -139,6 +139,7 @@ export class StateChecker {
     );
     const hasEffect = found.revision === before + 1 && found.status === "OK";
     const command = decodeCommand(data);
+    if (command.type === "clock") return;
     const key = fromUtf8(command.key);
     this.keys.add(key);
     const old = this.#model.get(key);
