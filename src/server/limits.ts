@@ -9,7 +9,7 @@ export const windowBytesMax = 4 * 1024 * 1024;
 export const commandBytesMax = frameBodyBytesMax - 4096;
 /** How far ahead of lease time a session's birth may lie, in ms: lease time pauses, and a client's clock runs on. */
 export const bornAheadMsMax = 60_000;
-/** A leader writes its lease time into the log when nothing else has for so long, in ms: it survives a restart of all nodes. */
+/** An idle leader writes its lease time into the log so often, in ms: a restart of all nodes keeps it. */
 export const clockEntryEveryMs = 60_000;
 /** A leader looks so often, in ms, whether wall time is off, and moves it when it is by as much as this. */
 export const wallCheckEveryMs = 1_000;

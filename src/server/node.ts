@@ -1,15 +1,12 @@
-import type { ServerConfig } from "../config/config.ts";
 import type { Timer } from "../env/clock.ts";
-import type { Env } from "../env/env.ts";
-import type { Prng } from "../env/prng.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
-import { type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import { Raft } from "../raft/raft.ts";
-import type { EntryId, Message, NodeId } from "../raft/types.ts";
+import type { EntryId, NodeId } from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { Frame } from "../rpc/frame.ts";
@@ -17,7 +14,7 @@ import { method } from "../rpc/method.ts";
 import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { ClusterTime } from "./cluster-time.ts";
-import { checkApplied, corruptLog, type DataFolder, followStore } from "./data-folder.ts";
+import { checkApplied, corruptLog, followStore } from "./data-folder.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import { checkEntries } from "./entry-check.ts";
 import type { Guest } from "./guest.ts";
@@ -33,6 +30,7 @@ import {
 import { LogCompaction } from "./log-compaction.ts";
 import { MemberRequests } from "./member-requests.ts";
 import { decodeMembers, type Members, noMembers, wasRemoved } from "./members.ts";
+import type { NodeOptions } from "./node-options.ts";
 import { OwnAddress } from "./own-address.ts";
 import { type PeerAddress, Peers } from "./peers.ts";
 import { decodeMessage } from "./raft-messages.ts";
@@ -40,32 +38,6 @@ import { Replies } from "./replies.ts";
 import { SnapshotFetch } from "./snapshot-fetch.ts";
 import { SnapshotRequests } from "./snapshot-requests.ts";
 import { Whereabouts } from "./whereabouts.ts";
-
-export interface NodeOptions {
-  readonly env: Env;
-  readonly config: ServerConfig;
-  readonly identity: Identity;
-  readonly folder: DataFolder;
-  /** A server of the cluster: asked by a node that has been let in and does not know any member yet. */
-  readonly join?: Address;
-  readonly prng: Prng;
-  readonly log: (level: "error" | "warn" | "info" | "debug", line: string) => void;
-  readonly failed: (error: KvraftError) => void;
-  /** These nodes are members no more: nobody listens to them. */
-  readonly removed: (nodeIds: readonly NodeId[]) => void;
-  /** Others are members than before, for good. */
-  readonly membersChanged: () => void;
-  /**
-   * Sends a message to a node that has dialled this one; false when there is none. For a leader that this node has yet to
-   * learn of, whose address comes with the configuration, and that comes with what it sends; and for a member that has
-   * moved, whose new address can only be decided on when its votes and acknowledgements count.
-   */
-  readonly sendBack: (message: Message) => boolean;
-  /** Tells every member that has dialled this node. */
-  readonly tellBack: (method: number, write: (body: ByteWriter) => void) => void;
-  /** Where a node that has dialled this one says that it is found. */
-  readonly addressOf: (nodeId: NodeId) => string | undefined;
-}
 
 /** A member of a formed cluster: recovery, then the core, its driver, its peers and its clients put together. */
 export class Node {
