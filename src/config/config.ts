@@ -38,6 +38,8 @@ export interface Limits {
   readonly requestsInFlight: number;
   /** Replies that wait for one client to read them; a client that lets more pile up is cut off. */
   readonly clientOutputBytes: number;
+  /** Memory for all clients together: requests that arrive slowly, replies that are read slowly. */
+  readonly clientBytes: number;
   /** Writes held in memory before they become a sorted run on disk. */
   readonly memtableBytes: number;
   /** A file of the Raft log is followed by the next one at this size. */
@@ -75,6 +77,7 @@ export const defaultLimits: Limits = {
   connections: 10_000,
   requestsInFlight: 65_536,
   clientOutputBytes: 32 * 1024 * 1024,
+  clientBytes: 256 * 1024 * 1024,
   memtableBytes: 64 * 1024 * 1024,
   segmentBytes: 16 * 1024 * 1024,
   logTailEntries: 100_000,

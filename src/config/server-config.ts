@@ -54,6 +54,7 @@ const sizeRanges: Record<string, Range> = {
   keyBytes: { min: 1, max: mebibyte },
   valueBytes: { min: 1, max: 16 * mebibyte },
   clientOutputBytes: { min: 4096, max: 1024 * mebibyte },
+  clientBytes: { min: 4096, max: 64 * 1024 * mebibyte },
   memtableBytes: { min: 4096, max: 1024 * mebibyte },
   segmentBytes: { min: 4096, max: 1024 * mebibyte },
   logTailBytes: { min: 0, max: 1024 * 1024 * mebibyte },
@@ -108,6 +109,7 @@ function readLimits(from: Mapping): Limits | undefined {
       defaultLimits.requestsInFlight,
     ),
     clientOutputBytes: size("clientOutputBytes"),
+    clientBytes: size("clientBytes"),
     memtableBytes: size("memtableBytes"),
     segmentBytes: size("segmentBytes"),
     logTailEntries: readWhole(
@@ -127,7 +129,7 @@ function readLimits(from: Mapping): Limits | undefined {
   };
   if (!isComplete<Limits>(limits)) return undefined;
   const least = limits.keyBytes + limits.valueBytes + putOverheadBytes;
-  for (const key of ["clientOutputBytes", "segmentBytes", "uncommittedBytes"] as const) {
+  for (const key of ["clientOutputBytes", "clientBytes", "segmentBytes", "uncommittedBytes"] as const) {
     if (limits[key] >= least) continue;
     const line = from.has(key) ? from.lineOf(key) : from.lineOf("valueBytes");
     const found = formatSize(limits[key]) + (from.has(key) ? "" : " (the default)");

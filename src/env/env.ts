@@ -13,6 +13,8 @@ export interface Env {
   readonly workers: Workers;
   /** How many files and connections the process may have open; undefined when that is not known. */
   readonly descriptorsMax?: number | undefined;
+  /** Asks the collector to look for memory that nobody uses any more: it learns of buffers too late by itself. */
+  readonly collect?: () => void;
   /** 32 random bits; seeds the node's own stream of chance and its ids. */
   random32(): number;
 }

@@ -20,6 +20,7 @@ export function realEnv(): Env {
     tables: new SqliteTables(),
     workers: new BunWorkers(workerProgram),
     descriptorsMax: descriptorLimit(),
+    collect: () => Bun.gc(false),
     random32: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
   };
 }

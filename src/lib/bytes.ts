@@ -62,3 +62,11 @@ export function copyRange(source: Bytes, start: number, end: number, target: Byt
 export function copyBytes(bytes: Bytes): Bytes {
   return new Uint8Array(bytes);
 }
+
+/**
+ * The same bytes for whoever keeps them: a copy, when they are less than half of the memory that they keep alive. What came
+ * in one chunk with something large would else hold all of it.
+ */
+export function ownedBytes(bytes: Bytes): Bytes {
+  return 2 * bytes.length < bytes.buffer.byteLength ? copyBytes(bytes) : bytes;
+}

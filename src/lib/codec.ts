@@ -35,6 +35,11 @@ export class ByteWriter {
     return this.#length;
   }
 
+  /** Bytes of memory that the writer holds. */
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   clear(): void {
     this.#length = 0;
   }

@@ -4,6 +4,7 @@ import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { ByteWriter, DecodeError } from "../lib/codec.ts";
 import { beginFrame, endFrame, type Frame, type FrameKind, FrameParser, frameKind } from "./frame.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import type { Hello } from "./hello.ts";
 import {
   closeGraceMs,
@@ -97,6 +98,13 @@ export class Connection<Context = unknown> implements SocketHandler {
   #isReply = false;
   /** Bytes the socket has taken since the connection opened. */
   #takenBytes = 0;
+  /** Where this connection's memory is counted, and what was told there last. */
+  #held: HeldBytes | undefined = undefined;
+  #toldBytes = 0;
+  /** Frames that have arrived. */
+  #frameCount = 0;
+  /** At the last look: bytes of the frame that had begun, and frames before it. */
+  #seen = { bytes: 0, frames: 0 };
 
   /** Something came from the other side, be it that it made room, since this was looked at last. */
   #hasHeard = false;
@@ -120,6 +128,31 @@ export class Connection<Context = unknown> implements SocketHandler {
   /** Bytes of frames that the socket has not taken yet. */
   get queuedBytes(): number {
     return this.#sending.length - this.#sent + this.#output.length;
+  }
+
+  /** Memory of a frame that has not arrived whole, and of frames that wait to leave. */
+  get heldBytes(): number {
+    return this.#parser.heldBytes + this.#output.capacity + this.#sending.capacity;
+  }
+
+  /** From now on what this connection holds is counted there. */
+  countIn(held: HeldBytes): void {
+    this.#held = held;
+    held.add(this);
+    this.#count();
+  }
+
+  /**
+   * Looked at every so often: cuts off whoever has begun a frame and sent less than `bytesMin` of it since the last look.
+   * Whoever is slow and honest sends more, and a frame that ends in between is looked at anew.
+   */
+  checkProgress(bytesMin: number): void {
+    const { partialBytes: bytes } = this.#parser;
+    const { bytes: before, frames } = this.#seen;
+    this.#seen = { bytes, frames: this.#frameCount };
+    const isSame = before > 0 && frames === this.#frameCount;
+    if (this.#state === "open" && isSame && bytes - before < bytesMin)
+      this.terminate({ cause: "protocol", text: `a frame stands still after ${bytes} bytes` });
   }
 
   /** Whether another frame may begin. */
@@ -190,6 +223,7 @@ export class Connection<Context = unknown> implements SocketHandler {
     assert(length <= frameBodyBytesMax, "the body of a frame is at most frameBodyBytesMax bytes long");
     endFrame(this.#output, this.#frameStart);
     this.#frameStart = -1;
+    this.#count();
     if (this.#isReply && this.#openRequests > 0) this.#openRequests--;
     if (this.#isPeerEnded && this.#openRequests === 0) this.close(endedText, "ended");
   }
@@ -256,7 +290,10 @@ export class Connection<Context = unknown> implements SocketHandler {
       this.terminate({ cause: "protocol", text: error.message });
     }
     if (this.#parser.error !== undefined) this.terminate({ cause: "protocol", text: this.#parser.error });
-    else if (this.#owesPong || this.#isSignDue) this.#sign();
+    else {
+      this.#count();
+      if (this.#owesPong || this.#isSignDue) this.#sign();
+    }
   }
 
   drain(): void {
@@ -288,6 +325,7 @@ export class Connection<Context = unknown> implements SocketHandler {
   }
 
   #dispatch(frame: Frame): void {
+    this.#frameCount++;
     const isHello = frame.kind === frameKind.hello || frame.kind === frameKind.helloReply;
     if (isHello && this.#isEstablished) throw new DecodeError("a hello arrived after the first one");
     if (frame.kind === frameKind.request) this.#openRequests++;
@@ -352,6 +390,7 @@ export class Connection<Context = unknown> implements SocketHandler {
     }
     this.#sending = reset(this.#sending);
     this.#sent = 0;
+    this.#count();
     if (this.#state === "closing") this.#finish();
   }
 
@@ -390,6 +429,16 @@ export class Connection<Context = unknown> implements SocketHandler {
     this.#output = new ByteWriter(0);
     this.#sending = new ByteWriter(0);
     this.#sent = 0;
+    this.#parser.drop();
+    this.#count();
+    this.#held?.delete(this);
+  }
+
+  #count(): void {
+    if (this.#held === undefined) return;
+    const told = this.#toldBytes;
+    this.#toldBytes = this.heldBytes;
+    if (told !== this.#toldBytes) this.#held.changed(this.#toldBytes - told);
   }
 }
 

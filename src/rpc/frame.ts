@@ -108,6 +108,11 @@ export class FrameParser {
     return this.#partialLength + this.#chunk.length - this.#offset;
   }
 
+  /** Memory that is held for a frame that has begun: more than has arrived of it, and never more than it claims. */
+  get heldBytes(): number {
+    return this.#partial.length;
+  }
+
   /** The chunk belongs to the parser, and to the frames it yields. */
   feed(chunk: Bytes): void {
     assert(this.#offset === this.#chunk.length, "a chunk is fed after the last one was parsed");
@@ -203,10 +208,18 @@ export class FrameParser {
     this.#offset += count;
   }
 
+  /** Lets go of everything: nothing more is read. */
+  drop(): void {
+    this.#release();
+    this.#partial = noBytes;
+    this.#partialLength = 0;
+  }
+
   /** Lets go of a chunk that was parsed, so that an idle connection holds none. */
   #release(): void {
     this.#chunk = noBytes;
     this.#offset = 0;
+    this.#frame.source = noBytes;
   }
 }
 

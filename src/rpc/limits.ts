@@ -27,6 +27,19 @@ export const connectTimeoutMs = 2000;
  */
 export const outputBytesMax = 64 * 1024 * 1024;
 
+/**
+ * Bytes of memory for all clients of a node together: frames that have not arrived whole, and replies that wait to be read.
+ * A few dozen of the largest values under way; when it is more, the connections that hold the most are cut off.
+ */
+export const clientBytesMax = 256 * 1024 * 1024;
+
+/** A frame that has begun is looked at every so often (ms)... */
+export const frameProgressMs = 5_000;
+/** ...and has to have grown by so many bytes: a tenth of what the slowest modem carries. */
+export const frameProgressBytesMin = 1024;
+/** When so many bytes were let go of for clients, the collector is asked to look: it sees memory of buffers too late. */
+export const freedBytesMax = 32 * 1024 * 1024;
+
 /** Bytes of an output buffer that is kept when empty; larger ones go back: a large value costs no memory for ever. */
 export const outputKeptBytesMax = 256 * 1024;
 

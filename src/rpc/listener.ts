@@ -5,6 +5,7 @@ import { DecodeError } from "../lib/codec.ts";
 import { type Closing, Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
 import { type Frame, frameKind } from "./frame.ts";
 import { GuestWatch } from "./guest-watch.ts";
+import { HeldBytes } from "./held-bytes.ts";
 import {
   commonVersion,
   decodeHello,
@@ -18,7 +19,11 @@ import {
   type RefusalCode,
 } from "./hello.ts";
 import {
+  clientBytesMax,
   clientConnectionsMax,
+  frameProgressBytesMin,
+  frameProgressMs,
+  freedBytesMax,
   helloTimeoutMs,
   otherConnectionsMax,
   strangerLinesMax,
@@ -55,6 +60,10 @@ export interface ListenerOptions {
   /** Connections of every kind, now. */
   readonly connectionsMax?: () => number;
   readonly outputBytesMax?: number;
+  /** Memory for all clients together. */
+  readonly clientBytesMax?: number;
+  /** Gives memory back that nobody uses any more. */
+  readonly collect?: () => void;
   readonly closeGraceMs?: number;
 }
 
@@ -74,6 +83,9 @@ export class Listener<Context = unknown> {
   readonly #strange = new Set<Connection<Context>>();
   readonly #watch: GuestWatch<Context>;
   #clientCount = 0;
+  readonly #held: HeldBytes;
+  #sweep: Timer | undefined;
+  #collections = 0;
   /** Each is told once until half of the connections are gone: a flood of connections is no flood of lines. */
   readonly #toldFull = new Set<"all" | "clients">();
   #toldSinceMs = 0;
@@ -94,7 +106,9 @@ export class Listener<Context = unknown> {
     };
     this.#owner = owner;
     this.#watch = new GuestWatch(env.clock);
+    this.#held = new HeldBytes(options.clientBytesMax ?? clientBytesMax);
     this.#acceptor = env.net.listen(options.host, options.port, (socket) => this.#accept(socket));
+    this.#sweepLater();
   }
 
   get port(): number {
@@ -127,6 +141,7 @@ export class Listener<Context = unknown> {
       this.#closing = Promise.withResolvers<void>();
       this.#acceptor.close();
       this.#watch.stop();
+      this.#sweep?.cancel();
       for (const connection of this.#connections.keys()) connection.close("the node is stopping");
       this.#maybeClosed();
     }
@@ -240,7 +255,27 @@ export class Listener<Context = unknown> {
     this.#connections.set(connection, undefined);
     this.#strange.delete(connection);
     this.#watch.add(connection);
-    if (hello.role === "client") this.#clientCount++;
+    if (hello.role !== "client") return;
+    this.#clientCount++;
+    connection.countIn(this.#held);
+  }
+
+  /** Twice after much was let go of: what is dropped in this turn may still be referred to. */
+  #collect(): void {
+    if (this.#held.takeFreed() >= freedBytesMax) this.#collections = 2;
+    if (this.#collections === 0) return;
+    this.#collections--;
+    this.#options.collect?.();
+  }
+
+  #sweepLater(): void {
+    this.#sweep = this.#env.clock.after(frameProgressMs, () => {
+      this.#sweepLater();
+      for (const [connection, helloTimer] of [...this.#connections])
+        if (helloTimer === undefined && connection.hello?.role === "client")
+          connection.checkProgress(frameProgressBytesMin);
+      this.#collect();
+    });
   }
 
   /** Refusals that are not the owner's business. */

@@ -3,7 +3,7 @@ import { type Command, decodeCommand, stampTime } from "../kv/command.ts";
 import type { Result } from "../kv/result.ts";
 import type { StateMachine } from "../kv/state-machine.ts";
 import type { Status } from "../kv/status.ts";
-import type { Bytes } from "../lib/bytes.ts";
+import { type Bytes, ownedBytes } from "../lib/bytes.ts";
 import { type ByteReader, DecodeError } from "../lib/codec.ts";
 import { KvraftError } from "../lib/error.ts";
 import type { EntryId } from "../raft/types.ts";
@@ -161,7 +161,7 @@ export class ClientRequests {
     if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
     this.#readCount++;
     const { connection, method, requestId } = replyTo;
-    this.#newReads.push({ connection, method, requestId, key, wantsLife });
+    this.#newReads.push({ connection, method, requestId, key: ownedBytes(key), wantsLife });
     this.#options.driver.schedule();
   }
 
@@ -193,8 +193,9 @@ export class ClientRequests {
     if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
     if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
     if (!time.prepare()) return this.#replies.refuseAsBusy(replyTo);
-    stampTime(bytes, time.stamp());
-    const started = driver.start(bytes);
+    const owned = ownedBytes(bytes);
+    stampTime(owned, time.stamp());
+    const started = driver.start(owned);
     if (started.ok) this.#waiters.add(started.index, started.term, session, replyTo, deadlineMs);
     else if (started.reason === "busy") this.#replies.refuseAsBusy(replyTo);
     else this.#replies.refuseAsFollower(replyTo);

@@ -239,6 +239,8 @@ export class KVServer {
         clientConnectionsMax: () => this.#clientsMax,
         connectionsMax: () => this.#connectionsMax,
         outputBytesMax: limits.clientOutputBytes,
+        clientBytesMax: limits.clientBytes,
+        ...(this.#env.collect && { collect: this.#env.collect }),
       },
       {
         greet: (hello, connection) => this.#greet(hello, connection),

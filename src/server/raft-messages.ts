@@ -18,6 +18,7 @@
  */
 import { commandTimeMsMax } from "../kv/limits.ts";
 import { unreachable } from "../lib/assert.ts";
+import { copyBytes } from "../lib/bytes.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import {
   type Entry,
@@ -172,6 +173,7 @@ function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Ent
   const count = reader.varint();
   const entries: Entry[] = [];
   let floor = prev.term;
+  let bytes = 0;
   for (let index = prev.index + 1; entries.length < count; index++) {
     if (index > indexMax) throw new DecodeError(`an entry's index is larger than ${indexMax}`);
     const kind = kinds[reader.u8()];
@@ -180,9 +182,13 @@ function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Ent
     if (term < floor || term > envelope.term)
       throw new DecodeError("an entry's term does not fit into its log");
     floor = term;
-    entries.push({ kind, term, index, data: reader.bytes() });
+    const data = reader.bytes();
+    bytes += data.length;
+    entries.push({ kind, term, index, data });
   }
-  return entries;
+  // They stay in the log's tail: together they keep no more alive than they need.
+  if (4 * bytes >= reader.source.buffer.byteLength) return entries;
+  return entries.map((entry) => ({ ...entry, data: copyBytes(entry.data) }));
 }
 
 function writeId(body: ByteWriter, id: EntryId): void {

@@ -53,6 +53,7 @@ limits:
   memtableBytes: 3MiB
   segmentBytes: 4194304
   logTailEntries: 30
+  clientBytes: 7MiB
   logTailBytes: 6MiB
   agreementEntries: 40
   uncommittedBytes: 5MiB
@@ -75,6 +76,7 @@ logLevel: debug
         connections: 10,
         requestsInFlight: 20,
         clientOutputBytes: 2 * 1024 ** 2,
+        clientBytes: 7 * 1024 ** 2,
         memtableBytes: 3 * 1024 ** 2,
         segmentBytes: 4 * 1024 ** 2,
         logTailEntries: 30,

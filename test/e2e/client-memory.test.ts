@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { encodeCommand } from "../../src/kv/command.ts";
+import { concatBytes, emptyBytes, toUtf8 } from "../../src/lib/bytes.ts";
+import { frameKind } from "../../src/rpc/frame.ts";
+import { method } from "../../src/rpc/method.ts";
+import { encodeRequestHead } from "../../src/rpc/request.ts";
+import { Cluster } from "./cluster.ts";
+import { cleanUp } from "./processes.ts";
+import { frame, hello, Stranger } from "./stranger.ts";
+import { until } from "./wait.ts";
+
+// What a leader holds for clients has a bound, whatever they send and do not read, and it comes back.
+
+const mebibyte = 1024 * 1024;
+let cluster: Cluster;
+let leader: number;
+beforeAll(async () => {
+  cluster = await Cluster.start({ limits: { clientBytes: "32MiB" } });
+  leader = await cluster.awaitLeader();
+  await cluster.client().put("large", new Uint8Array(4 * mebibyte).fill(0x61));
+}, 30_000);
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+  await cleanUp();
+});
+
+/** MiB of memory that the leader's process has. */
+function resident(): number {
+  const status = readFileSync(`/proc/${cluster.servers[leader]!.pid}/status`, "utf8");
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024);
+}
+
+async function clients(count: number): Promise<Stranger[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const stranger = await Stranger.connect(cluster.ports[leader]!);
+      stranger.send(hello());
+      return stranger;
+    }),
+  );
+}
+
+/** Sends all of it, as fast as it is taken; gives up when the connection is cut. */
+async function sendAll(stranger: Stranger, bytes: Uint8Array): Promise<void> {
+  let rest = bytes;
+  while (rest.length > 0 && !stranger.isClosed) {
+    const count = stranger.send(rest);
+    if (count > 0) rest = rest.subarray(count);
+    if (rest.length > 0) await Bun.sleep(1);
+  }
+}
+
+test("clients with unfinished large frames are cut off when they hold too much together, or stand still", async () => {
+  const before = resident();
+  const part = frame(frameKind.request, method.put, (body) =>
+    body.raw(new Uint8Array(8 * mebibyte)),
+  ).subarray(0, 7 * mebibyte);
+  const strangers = await clients(40);
+  let most = 0;
+  const timer = setInterval(() => {
+    most = Math.max(most, resident());
+  }, 20);
+  await Promise.all(strangers.map((stranger) => sendAll(stranger, part)));
+  clearInterval(timer);
+  const cut = () => strangers.filter(({ isClosed }) => isClosed).length;
+  await until("most are cut off", () => cut() >= 30, 5_000);
+  expect(cluster.logOf(leader)).toMatch(
+    /clients hold more than 33554432 bytes together, and this one \d+ of them/,
+  );
+  expect(await cluster.client().get("large")).toHaveLength(4 * mebibyte);
+  await until("the others are, too, since they stand still", () => cut() === 40, 15_000);
+  expect(cluster.logOf(leader)).toMatch(/a frame stands still after \d+ bytes/);
+  process.stdout.write(
+    `unfinished frames: ${before} MiB before, ${most} at the most, ${resident()} in the end\n`,
+  );
+  expect(most - before).toBeLessThan(200);
+}, 40_000);
+
+test("clients that do not read large replies are cut off when these are too many together", async () => {
+  const before = resident();
+  const strangers = await clients(40);
+  for (const stranger of strangers) stranger.stopReading();
+  const get = frame(frameKind.request, method.get, (body) => {
+    encodeRequestHead(body, 5_000);
+    body.u8(0);
+    body.text("large");
+  });
+  for (const stranger of strangers) for (let count = 0; count < 4; count++) stranger.send(get);
+  await until("the leader cut some off", () => /clients hold more/.test(cluster.logOf(leader)), 8_000);
+  await Bun.sleep(1_000);
+  const most = resident();
+  process.stdout.write(`unread replies: ${before} MiB before, ${most} while 640 MiB are asked for\n`);
+  expect(most - before).toBeLessThan(200);
+  expect(await cluster.client().get("large")).toHaveLength(4 * mebibyte);
+  for (const stranger of strangers) stranger.end();
+}, 30_000);
+
+test("a small write does not keep the large request that came with it", async () => {
+  const before = resident();
+  const [stranger] = await clients(1);
+  const refused = frame(frameKind.request, method.get, (body) => {
+    encodeRequestHead(body, 5_000);
+    body.u8(0);
+    body.bytes(new Uint8Array(200 * 1024));
+  });
+  for (let count = 0; count < 800; count++) {
+    const put = frame(
+      frameKind.request,
+      method.put,
+      (body) => {
+        encodeRequestHead(body, 5_000);
+        encodeCommand(body, {
+          ...{ type: "put", timeMs: 0, session: undefined, principal: emptyBytes },
+          ...{ key: toUtf8(`k${count}`), value: toUtf8("v") },
+        });
+      },
+      count,
+    );
+    const heard = stranger!.received;
+    await sendAll(stranger!, concatBytes([put, refused]));
+    while (stranger!.received === heard && !stranger!.isClosed) await Bun.sleep(0);
+  }
+  const after = resident();
+  process.stdout.write(`800 small writes with 160 MiB around them: ${before} MiB before, ${after} after\n`);
+  expect(after - before).toBeLessThan(100);
+}, 40_000);
