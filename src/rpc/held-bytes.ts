@@ -1,10 +1,8 @@
-import type { Closing } from "./connection.ts";
-
 /** A connection whose memory is counted. */
 export interface Holder {
   /** Memory that it takes now: of unfinished frames, and of what waits to be read by the other side. */
   readonly heldBytes: number;
-  terminate(closing: Closing): void;
+  terminate(closing: { readonly cause: "full"; readonly text: string }): void;
 }
 
 /**

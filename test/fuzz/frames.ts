@@ -51,7 +51,8 @@ function parseDumbly(stream: Bytes, bodyBytesMax: number): Seen {
     const isSealed =
       crc32(stream.subarray(at + 8, end), (length ^ 0x4652_564b) >>> 0) === readU32(stream, at + 4);
     const kind = stream[at + 8]!;
-    const isKnown = kind >= 1 && kind <= 6 && stream[at + 10] === 0 && stream[at + 11] === 0;
+    const isKnown =
+      (Object.values(frameKind) as number[]).includes(kind) && stream[at + 10] === 0 && stream[at + 11] === 0;
     if (!isSealed || !isKnown) return { frames, isBad: true };
     frames.push(toHex(stream.subarray(at + 8, end)));
     at = end;
