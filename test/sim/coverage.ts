@@ -7,6 +7,10 @@ export interface Coverage extends RaftCoverage {
   /** Nodes that have learned that they were removed. */
   toldRemoved: number;
   wiped: number;
+  /** Of these, those whose folders were prepared from the backup again. */
+  restoredAgain: number;
+  /** Founders that were forgotten when the others were prepared from the backup. */
+  forgotten: number;
   /** Directions of connections whose bytes a silent network took, and that brought them late. */
   silenced: number;
   retransmitted: number;

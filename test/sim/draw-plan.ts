@@ -12,6 +12,8 @@ export interface DrawOptions {
   readonly kinds?: readonly IncidentKind[] | undefined;
   /** Nobody comes or goes, and no log is dropped. */
   readonly isStatic?: boolean;
+  /** No founder has a backup: as in all worlds before there were any. */
+  readonly isFoundedEmpty?: boolean;
 }
 
 const incidentKinds: readonly IncidentKind[] = [
@@ -71,6 +73,7 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
     },
     weather: drawWeather(prng.fork()),
     isFormationDisturbed,
+    restored: undefined,
     isCareless: false,
     lastSilence: undefined,
     incidents: drawIncidents(prng.fork(), nodes, clients.length, faultsMs, options.kinds),
@@ -79,7 +82,9 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
   };
   const aimed = aimAtStore(plan, new Prng(seed ^ laterStream));
   if (extras === undefined) return aimed;
-  const extended = withExtras(aimed, extras);
+  const isFounded = options.isFoundedEmpty !== true && (options.kinds?.includes("wipe") ?? true);
+  const founded = isFounded ? foundFromBackup(aimed, new Prng(seed ^ backupStream)) : aimed;
+  const extended = withExtras(founded, extras);
   if (options.kinds !== undefined) return extended;
   return hangStores(withFieldFaults(extended, new Prng(seed ^ fieldStream)), new Prng(seed ^ hangStream));
 }
@@ -92,6 +97,24 @@ function aimAtStore(plan: Plan, prng: Prng): Plan {
     "text" in incident ? { ...incident, text: prng.pick(storeMoments) } : incident,
   );
   return { ...plan, keys, incidents };
+}
+
+/**
+ * Founders that were prepared from a backup, in some worlds; in some of these one of them was forgotten, and in some a
+ * member that lost its disk is restored from the same backup again.
+ */
+function foundFromBackup(plan: Plan, prng: Prng): Plan {
+  if (!prng.chance(1, 5)) return plan;
+  const forgotten = prng.chance(1, 3) ? prng.int(0, plan.founders - 1) : undefined;
+  const wipes = Array.from({ length: prng.int(0, 2) }, (): Incident => {
+    const atMs = prng.int(0, plan.faultsMs);
+    return { atMs, ...drawIncident(prng, "wipe", plan.founders, plan.clients.length) };
+  });
+  return {
+    ...plan,
+    incidents: [...plan.incidents, ...wipes].sort((a, b) => a.atMs - b.atMs),
+    restored: { forgotten: plan.founders > 1 ? forgotten : undefined, seenAfterMs: prng.int(500, 3000) },
+  };
 }
 
 /** Stores that hang in some worlds: for longer than anybody may lead with one. */
@@ -205,3 +228,4 @@ const laterStream = 0x57_1a;
 const hangStream = 0x4a_46;
 const membersStream = 0x3e_3b;
 const fieldStream = 0x51_11;
+const backupStream = 0xba_c4;

@@ -369,7 +369,10 @@ export class Incidents {
       joinVia === undefined && !isSpare && !isRemoved && !isWiped;
     if (!this.#world.machines.some((other) => other !== machine && isFounder(other))) return;
     machine.isWiped = true;
-    this.#down(machine, Math.min(forMs, 300), () => machine.wipe());
+    this.#down(machine, Math.min(forMs, 300), () => {
+      machine.wipe();
+      machine.restoreAgain();
+    });
     this.#later(forMs, () => {
       machine.isHeldDown = false;
       this.#world.operator.readmit(machine);

@@ -1,5 +1,6 @@
 import type { Limits, Timings } from "../../src/config/config.ts";
 import type { LastSilence } from "./last-silence.ts";
+import type { RestoredFounders } from "./restored-founders.ts";
 
 /** What a power cut does to what was not synced. */
 export type Fate = "lost" | "kept" | "torn";
@@ -198,6 +199,8 @@ export interface Plan {
     | "agreementEntries"
   >;
   readonly weather: Weather;
+  /** Undefined when the founders start empty. Whoever loses a disk has it prepared from the same backup again. */
+  readonly restored: RestoredFounders | undefined;
   /** Whether things go wrong already while the cluster is formed; then all machines live on in the second phase. */
   readonly isFormationDisturbed: boolean;
   /** Whether more data may be damaged than can be repaired: then the cluster stands still in the end, and must say nothing wrong. */
@@ -232,6 +235,8 @@ export function describePlan(plan: Plan): string[] {
     `  timings: tick ${timings.tickMs}, heartbeat ${timings.heartbeatMs}, election ${timings.electionMinMs}..` +
       `${timings.electionMaxMs}, disk stall ${timings.diskStallMs} ms`,
     `  survivors: ${plan.survivors.map((place) => `n${place + 1}`).join(" ")}` +
+      `${plan.restored === undefined ? "" : "; founded from a backup"}` +
+      `${plan.restored?.forgotten === undefined ? "" : `, but for n${plan.restored.forgotten + 1}`}` +
       `${plan.isFormationDisturbed ? "; disturbed while it is formed" : ""}` +
       `${plan.isCareless ? "; a majority may be damaged" : ""}` +
       `${lastSilence === undefined ? "" : `; in the end ${lastSilence.forMs} ms of silence between ${lastSilence.between}`}`,

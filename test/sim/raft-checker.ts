@@ -15,7 +15,7 @@ import type {
   Term,
   Write,
 } from "../../src/raft/types.ts";
-import { decodeMembers, type Members, wasRemoved } from "../../src/server/members.ts";
+import { decodeMembers, type Members, noMembers, wasRemoved } from "../../src/server/members.ts";
 import { dumbQuorum } from "../raft/dumb-quorum.ts";
 import { Majorities } from "../raft/majorities.ts";
 import { DurableLog } from "./durable-log.ts";
@@ -91,9 +91,14 @@ export class RaftChecker {
   /** The one history, from index 1 on. */
   readonly #decided: { readonly term: Term; readonly hash: number; readonly committedIn: Term }[] = [];
 
-  /** `isUp` tells whether the process of a core lives. */
-  constructor(electionTicksMin: number, isUp: (raft: Raft) => boolean) {
+  /** The entry that forms the cluster. */
+  readonly #firstIndex: Index;
+
+  /** `isUp` tells whether the process of a core lives; `base` is the entry that the state of a backup stands for. */
+  constructor(electionTicksMin: number, isUp: (raft: Raft) => boolean, base: EntryId | undefined) {
     this.#isUp = isUp;
+    this.#firstIndex = 1 + (base?.index ?? 0);
+    if (base !== undefined) this.#decided.push({ term: base.term, hash: 0, committedIn: base.term });
     this.#electionTicksMin = electionTicksMin;
   }
 
@@ -199,7 +204,9 @@ export class RaftChecker {
     const what = `${id} takes over the state after entry ${describeId(snapshot)}`;
     assert(index > before.applied, `${what}, and has applied ${before.applied}`);
     assert(this.#decided[index - 1]?.term === term, `${what}, which is not decided`);
-    const right = this.#configurations.findLast((decided) => decided.index <= index)?.members;
+    const decided = this.#configurations.findLast((each) => each.index <= index)?.members;
+    // The state of a backup has no members.
+    const right = decided ?? noMembers;
     assert(
       JSON.stringify(right) === JSON.stringify(configuration),
       `${what} with the members ${JSON.stringify(configuration)}, right is ${JSON.stringify(right)}`,
@@ -540,7 +547,7 @@ export class RaftChecker {
     this.#decided.push({ term: entry.term, hash: hashOf(entry), committedIn: state.term });
     if (entry.kind === "config") this.#decideMembers(entry);
     // The first entry is put into every log when the cluster is formed, and needs no leader.
-    if (entry.index === 1) return;
+    if (entry.index === this.#firstIndex) return;
     const held = new Set<NodeId>();
     for (const [id, disk] of this.#disks) if (disk.has(entry)) held.add(id);
     assert(

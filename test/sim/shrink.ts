@@ -57,6 +57,7 @@ function calmer(plan: Plan): Partial<Plan>[] {
     { machines: machines.map((machine) => ({ ...machine, clockRate: 1, skewMs: 0 })) },
     { machines: machines.map((machine) => ({ ...machine, writeMsMin: 1, writeMsMax: 2, syncMsMax: 1 })) },
     { isFormationDisturbed: false },
+    { restored: undefined },
     { lastSilence: undefined },
     { limits: { ...plan.limits, ...keptWhole } },
     { valueBytesMax: 16 },

@@ -95,6 +95,17 @@ export class SimDisk {
     this.#locks.clear();
   }
 
+  /** Puts files there, durably. No process uses it. */
+  load(files: ReadonlyMap<string, Bytes>): void {
+    for (const [path, bytes] of files) {
+      const file = new SimFile();
+      file.write(0, bytes);
+      file.sync();
+      this.#names.set(path, file);
+      this.#durableNames.set(path, file);
+    }
+  }
+
   /** Damages what is stored, and what is seen of it. */
   flip(path: string, offset: number, bit: number): void {
     this.#file("damage", path).flip(offset, bit);

@@ -3,9 +3,11 @@ import type { Env } from "../../src/env/env.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import type { Address } from "../../src/lib/address.ts";
 import { KvraftError } from "../../src/lib/error.ts";
+import { serverListText } from "../../src/server/formation-messages.ts";
 import { KVServer } from "../../src/server/kv-server.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
 import type { Fate, MachinePlan, Plan } from "./plan.ts";
+import { preparedFiles } from "./restored-founders.ts";
 import { PowerCut, SimDisk } from "./sim-disk.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -44,6 +46,8 @@ export class SimMachine {
   isSpare: boolean;
   /** Its disk was lost, and whoever it was is a member still. */
   isWiped = false;
+  /** How often its lost folder was prepared from the backup again. */
+  restoredAgain = 0;
   /** It was told that it is no member any more, and has ended. */
   isRemoved = false;
   /** The server by which it asks to be let in; undefined for a founder. */
@@ -167,6 +171,24 @@ export class SimMachine {
     this.onWiped(this);
   }
 
+  /** Its folder is made from the backup, as a founder's; it is down. */
+  prepare(): void {
+    this.#world.trace.add(`${this.name} has a folder that was prepared from the backup`);
+    this.disk.load(preparedFiles(dataDir, this.place, serverListText(this.#founders)));
+  }
+
+  /** Somebody restores the lost folder of one member, which must not be done. */
+  restoreAgain(): void {
+    if (this.#world.plan.restored === undefined || this.joinVia !== undefined) return;
+    this.prepare();
+    this.restoredAgain++;
+  }
+
+  get #founders(): Address[] {
+    const { founders } = this.#world.plan;
+    return Array.from({ length: founders }, (_, place) => ({ host: `n${place + 1}`, port: 5001 }));
+  }
+
   #died(how: "reset" | "silent"): void {
     const { process } = this;
     this.process = undefined;
@@ -187,15 +209,11 @@ export class SimMachine {
   }
 
   #config(): ServerConfig {
-    const { timings, limits, founders } = this.#world.plan;
-    const founding = Array.from(
-      { length: founders },
-      (_, place): Address => ({ host: `n${place + 1}`, port: 5001 }),
-    );
+    const { timings, limits } = this.#world.plan;
     const isFounder = this.joinVia === undefined;
     return {
       me: isFounder ? this.place : 0,
-      servers: isFounder ? founding : [this.address],
+      servers: isFounder ? this.#founders : [this.address],
       dataDir,
       timings,
       limits: { ...defaultLimits, ...limits, valueBytes: 16 * 1024, keyBytes: 256 },

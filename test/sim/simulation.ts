@@ -32,6 +32,7 @@ import { type Observer, observe } from "./observe.ts";
 import { SimOperator } from "./operator.ts";
 import type { Plan } from "./plan.ts";
 import { RaftChecker } from "./raft-checker.ts";
+import { restoredBase } from "./restored-founders.ts";
 import { SimClient } from "./sim-client.ts";
 import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
@@ -70,7 +71,7 @@ export class Simulation implements Observer {
   events = 0;
   readonly #weather: NetWeather;
   readonly #raft: RaftChecker;
-  readonly #state = new StateChecker();
+  readonly #state: StateChecker;
   readonly #logs = new LogChecker();
   readonly #stores: StoreChecker;
   readonly #operator: SimOperator;
@@ -86,6 +87,7 @@ export class Simulation implements Observer {
   #survivors: SimMachine[] | undefined;
   #toldRemoved = 0;
   #wiped = 0;
+  #forgotten = 0;
   #hopeless = 0;
   /** What ended the run from inside of a callback. */
   #fault: Error | undefined;
@@ -105,7 +107,9 @@ export class Simulation implements Observer {
     this.clients = plan.clients.map((client, place) => new SimClient(world, place, client, prng.fork()));
     const { electionMinMs, electionMaxMs, tickMs } = plan.timings;
     const ticks = (ms: number) => Math.max(1, Math.round(ms / tickMs));
-    this.#raft = new RaftChecker(ticks(electionMinMs), (raft) => this.#isAlive(raft));
+    const base = plan.restored === undefined ? undefined : restoredBase;
+    this.#state = new StateChecker(base);
+    this.#raft = new RaftChecker(ticks(electionMinMs), (raft) => this.#isAlive(raft), base?.entry);
     this.#stores = new StoreChecker(ticks(electionMinMs), ticks(electionMaxMs));
     const { machines } = this;
     const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
@@ -149,6 +153,8 @@ export class Simulation implements Observer {
       dropped,
       toldRemoved: this.#toldRemoved,
       wiped: this.#wiped,
+      restoredAgain: this.machines.reduce((sum, machine) => sum + machine.restoredAgain, 0),
+      forgotten: this.#forgotten,
       hopeless: this.#hopeless,
       silenced,
       retransmitted,
@@ -162,8 +168,21 @@ export class Simulation implements Observer {
 
   /** In an event, so that what promises lead to happens in it too. */
   #startAll(): void {
+    const { restored, founders } = this.plan;
+    const prepared = restored === undefined ? [] : this.machines.slice(0, founders);
+    for (const machine of prepared) if (machine.place !== restored?.forgotten) machine.prepare();
     this.timeline.after(0, undefined, () => {
       for (const machine of this.machines) machine.start();
+    });
+    if (restored?.forgotten === undefined) return;
+    const forgotten = this.machines[restored.forgotten]!;
+    this.timeline.after(restored.seenAfterMs, undefined, () => {
+      assert(this.#raft.members === undefined, "no cluster is formed of an empty folder and prepared ones");
+      this.#forgotten++;
+      forgotten.kill();
+      forgotten.disk.wipe();
+      forgotten.prepare();
+      forgotten.start();
     });
   }
 

@@ -4,6 +4,7 @@ import type { StateMachine } from "../../src/kv/state-machine.ts";
 import { assert } from "../../src/lib/assert.ts";
 import { type Bytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import { crc32 } from "../../src/lib/checksum.ts";
+import type { EntryId } from "../../src/raft/types.ts";
 
 /** What applying one entry did, wherever and whenever it was applied. */
 interface Applied {
@@ -44,6 +45,14 @@ export class StateChecker {
   readonly #putBy = new Map<string, number>();
   #revision = 0;
   #lastIndex = 0;
+
+  /** `revision` is that of the state that the cluster was founded with. */
+  constructor(base: { readonly revision: number; readonly entry: EntryId } | undefined) {
+    if (base === undefined) return;
+    this.#revision = base.revision;
+    this.#lastIndex = base.entry.index;
+    this.#marks.set(base.entry.index, { hash: 0, revision: base.revision, sessions: 0 });
+  }
 
   /** All keys that were ever written. */
   readonly keys = new Set<string>();
