@@ -12,6 +12,7 @@ import {
   workerData,
 } from "node:worker_threads";
 import { assert } from "../lib/assert.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
 import { BunDisk } from "./bun-disk.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
 import type { MakeWorkerService, WorkerPace, WorkerService, Workers, WorkerThread } from "./workers.ts";
@@ -73,7 +74,7 @@ class BunWorkerThread implements WorkerThread {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const start: WorkerStart = { kind: workerKind, port: port2, counters: this.#counters.buffer };
-    this.#worker = new Worker(program, { workerData: start, transferList: [port2] });
+    this.#worker = startWorker(program, start);
     this.#worker.on("error", (error) => {
       throw error;
     });
@@ -118,6 +119,16 @@ class BunWorkerThread implements WorkerThread {
     if (this.#isEnded) return;
     if (isCrash(message)) throw new Error(message.crash);
     this.#receive(message);
+  }
+}
+
+function startWorker(program: string, start: WorkerStart): Worker {
+  try {
+    return new Worker(program, { workerData: start, transferList: [start.port] });
+  } catch (error) {
+    start.port.close();
+    const advice = "raise the limits of threads and memory for this user (ulimit -u, ulimit -v)";
+    throw new KvraftError("IO_ERROR", `Cannot start a thread for the store: ${messageOf(error)}; ${advice}`);
   }
 }
 
