@@ -5,8 +5,8 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/raft.ts",
-      from: "      if (!office.checkQuorum()) {",
-      to: "      if (!office.checkQuorum() && this.#term < 0) {",
+      from: "      if (!office.checkQuorum()) return",
+      to: "      if (!office.checkQuorum() && this.#term < 0) return",
     },
   ],
   runsMax: 50,

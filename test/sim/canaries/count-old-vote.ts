@@ -5,8 +5,8 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/raft.ts",
-      from: "    if (message.term < this.#term) {",
-      to: '    if (message.term < this.#term && message.kind !== "request-vote-reply") {',
+      from: "    if (message.term === this.#term) this.#dispatch(message);",
+      to: '    if (message.term === this.#term || message.kind === "request-vote-reply") this.#dispatch(message);',
     },
   ],
   kinds: ["slow-network", "clog"],

@@ -5,9 +5,8 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/raft/raft.ts",
-      from: `    if (!this.#configurations.mayLead(this.#options.id)) return;
-`,
-      to: "",
+      from: "if (!this.#configurations.mayLead(this.#options.id) || this.#term >= termMax) return;",
+      to: "if (this.#term >= termMax) return;",
     },
   ],
   kinds: ["join", "isolate", "kill"],
