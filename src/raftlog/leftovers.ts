@@ -36,6 +36,6 @@ export function removeFiles(
   if (obsoletePaths.length === 0) return;
   // The name of the segment that replaces them may not be durable yet: a power cut must not take both.
   disk.syncFolder(folder);
+  // What a power cut brings back counts no more than before, and the next start removes it again.
   for (const path of obsoletePaths) disk.remove(path);
-  disk.syncFolder(folder);
 }

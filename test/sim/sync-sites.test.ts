@@ -22,6 +22,11 @@ const sites: Record<string, { readonly canary: string } | { readonly because: st
   "src/raftlog/log-writer.ts: file.sync();": { canary: "tail-trusted-unsynced" },
   "src/raftlog/log-writer.ts: file.writeDurably(0, bytes, (error) => {": { canary: "sync-segment-removed" },
   "src/raftlog/log-writer.ts: this.#disk.syncFolder(this.#folder);": { canary: "sync-log-folder-removed" },
+  "src/raftlog/leftovers.ts: disk.syncFolder(folder);": {
+    because:
+      "the process has to die between the rename of a segment and the sync of its folder, and the power has to go soon after; " +
+      "test/raftlog/leftovers.test.ts",
+  },
   "src/raftlog/segment-files.ts: if (paths.length > 0) this.#disk.syncFolder(folder);": {
     because:
       "of segments that were replaced any may come back, and is removed again; that of segments that were dropped, one " +
