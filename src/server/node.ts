@@ -101,7 +101,9 @@ export class Node {
       peers: this.#others,
       log: (line) => options.log("info", line),
       message: (from, frame) => this.message(from, frame, "dialled"),
-      gone: (nodeId) => this.#driver.reportGone(nodeId),
+      gone: (nodeId, address) => {
+        if (!this.#whereabouts.isElsewhere(nodeId, address)) this.#driver.reportGone(nodeId);
+      },
       removed: (text) => this.#wasRemoved(text),
       missed: (nodeId, address, found) => this.#whereabouts.missed(nodeId, address, found),
     });
@@ -529,11 +531,13 @@ export class Node {
    * dialled for the time being, where its hello says that it is found.
    */
   #snapshotOffered(from: NodeId): void {
-    if (!this.isMember(from) && this.#source?.nodeId !== from) {
+    if (!this.isMember(from)) {
       const address = this.#options.addressOf(from);
       if (address === undefined || parseAddress(address) === undefined) return;
+      // It may have moved since its last offer.
+      const isNews = this.#source?.nodeId !== from || this.#source.address !== address;
       this.#source = { nodeId: from, address };
-      this.#peers.update(this.#others);
+      if (isNews) this.#peers.update(this.#others);
     }
     this.#snapshotFetch.offered(from);
   }

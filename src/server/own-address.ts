@@ -47,8 +47,9 @@ export class OwnAddress {
     const { nodeId, join } = this.#options;
     const known = members.find((member) => member.nodeId === nodeId)?.address;
     if (known !== undefined && known !== this.#own) this.#moved(known);
-    // It may have been removed before it got anything, and those who would tell it do not dial it any more.
-    if (members.length === 0 && join !== undefined) this.#ask([join]);
+    // It may have been removed before it got anything, or those who let it in may have moved: nobody dials it then.
+    const others = [...(join === undefined ? [] : [join]), ...this.#options.others()];
+    if (members.length === 0 && others.length > 0) this.#ask(others);
     this.#compareLists(members);
   }
 

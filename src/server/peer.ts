@@ -27,7 +27,7 @@ export interface PeerOptions {
    */
   /** A message that the peer sent back on a connection which this node has dialled. Throws DecodeError. */
   readonly message?: (from: NodeId, frame: Frame) => void;
-  readonly gone?: (nodeId: NodeId) => void;
+  readonly gone?: (nodeId: NodeId, address: string) => void;
   /**
    * A dial has not met the node at that address: nobody answers there, or another node does, or one that says nothing.
    * Never told from inside a call to the peers.
@@ -137,7 +137,7 @@ export class Peer {
       this.#ends[lane].disconnect("another node answers there");
       if (lane === "control") this.#options.missed?.(this.#nodeId, this.address, reply.nodeId as NodeId);
     }
-    if (isGone) this.#options.gone?.(this.#nodeId);
+    if (isGone) this.#options.gone?.(this.#nodeId, this.address);
   }
 
   #lost(lane: Lane, text: string, wasSilent: boolean): void {
@@ -157,7 +157,7 @@ export class Peer {
     // Who is there and refuses is not missed.
     if (lane === "control" && reply?.nodeId !== this.#nodeId && failure.kind !== "hang-up")
       this.#options.missed?.(this.#nodeId, this.address, reply?.nodeId as NodeId | undefined);
-    if (isGone) this.#options.gone?.(this.#nodeId);
+    if (isGone) this.#options.gone?.(this.#nodeId, this.address);
     // What another cluster says is not about this one.
     if (reply?.code === "removed" && reply.clusterId === this.#options.clusterId)
       this.#options.removed?.(failure.text);

@@ -73,6 +73,15 @@ export class Whereabouts {
     if (isAddress && this.#book.found(member, address)) this.#options.changed();
   }
 
+  /**
+   * Whether the node has dialled this one, and says that it is found at another address: that nobody is at its former one
+   * shows no death then, but that it was started anew, and it may lead again.
+   */
+  isElsewhere(nodeId: NodeId, address: string): boolean {
+    const said = this.#options.saidBy(nodeId);
+    return said !== undefined && said !== address;
+  }
+
   /** A dial has not met the node there, and maybe another one. */
   missed(nodeId: NodeId, address: string, found: NodeId | undefined): void {
     if (found !== undefined) this.met(found, address);

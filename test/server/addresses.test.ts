@@ -191,3 +191,24 @@ test("a new server is let in at a member's address when that member is not heard
   ]);
   await world.stop();
 });
+
+test("a server that was let in and has heard of nobody finds the cluster, when all have moved meanwhile", async () => {
+  const world = await started(1);
+  const [one] = world.machines as [Machine];
+  const fresh = world.add();
+  fresh.join(one);
+  await world.until(() => readIdentity(fresh.disk, "data")?.state === "joined", "it is let in");
+  for (const machine of [one, fresh]) machine.crash("kept");
+  one.start({ servers: [at(7101)] });
+  // Whom it asked first is not there any more; its configuration lists where the other one is.
+  fresh.start({ me: 0, servers: [at(7102), at(7101)] }, at(7001));
+  const client = clientAt(world, [7101]);
+  let learner: MemberStatus | undefined;
+  for (let tries = 0; tries < 100 && (learner === undefined || learner.behind !== undefined); tries++) {
+    await world.run(50);
+    learner = (await membersBy(world, client)).get(idOf(fresh));
+  }
+  expect(learner).toMatchObject({ address: "sim:7102", role: "learner", behind: undefined });
+  await world.wait(client.close());
+  await world.stop();
+});

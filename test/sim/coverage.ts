@@ -1,7 +1,8 @@
+import type { OperatorCounts } from "./operator.ts";
 import type { RaftCoverage } from "./raft-checker.ts";
 
 /** What a run has had of what comes in some runs only: how often. */
-export interface Coverage extends RaftCoverage {
+export interface Coverage extends RaftCoverage, OperatorCounts {
   /** Files that were dropped from the front of a log. */
   dropped: number;
   /** Nodes that have learned that they were removed. */
@@ -20,6 +21,9 @@ export interface Coverage extends RaftCoverage {
   hangingLookups: number;
   /** Leaders whose stores hung for so long that they had to hand over. */
   hangingLeaders: number;
+  /** Configurations in which a member has another address, and in which two have one. */
+  addressChanges: number;
+  sharedAddresses: number;
   /** Runs at whose end nobody could go on, because too much data was lost for good. */
   hopeless: number;
 }

@@ -1,5 +1,5 @@
 import type { Prng } from "../../src/env/prng.ts";
-import type { Fate, Happening, IncidentKind, Target } from "./plan.ts";
+import { type Fate, type Happening, type IncidentKind, mistakes, type Target } from "./plan.ts";
 
 const fates: readonly Fate[] = ["lost", "kept", "torn"];
 
@@ -82,6 +82,12 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
       return { kind };
     case "transfer":
       return { kind, to: prng.chance(1, 2) ? "any" : prng.int(0, nodes - 1) };
+    case "mistake":
+      return { kind, what: prng.chance(1, 4) ? "promote too early" : prng.pick(mistakes), draw: prng.u32() };
+    case "swap":
+      return { kind, target, other: prng.int(0, nodes - 1), forMs: Math.min(forMs, 1000) };
+    case "move":
+      return { kind, target: prng.chance(1, 3) ? "all" : target, forMs: Math.min(forMs, 1000) };
     case "bit-rot":
       return { kind, target, chance: prng.u32(), forMs };
     case "clock-jump":

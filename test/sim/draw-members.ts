@@ -14,7 +14,9 @@ export interface Extras {
 }
 
 const memberKinds: readonly IncidentKind[] = ["join", "join", "remove", "replace", "replace-all", "wipe"];
-const needingSpares = new Set<IncidentKind>(memberKinds);
+/** What people get wrong, and what becomes of addresses. */
+const carelessKinds: readonly IncidentKind[] = ["mistake", "mistake", "swap", "move", "reuse"];
+const needingSpares = new Set<IncidentKind>([...memberKinds, "mistake", "reuse"]);
 /** Plain majorities of more machines are no other ones, and cost time. */
 const machinesMax = 9;
 
@@ -44,6 +46,10 @@ export function drawExtras(
       segmentBytes: prng.pick([1024, 2048, 4096]),
     }),
   };
+  // Drawn last: a world is otherwise what it was.
+  const careless = prng.chance(1, 2) ? carelessKinds.filter(() => prng.chance(1, 2)) : [];
+  if (isChanging) kinds.push(...careless, ...careless);
+  else kinds.push(...careless.filter((kind) => !needingSpares.has(kind)));
   const count = kinds.length === 0 || wanted !== undefined ? 0 : prng.int(2, 8);
   return { spares, kinds, count, limits, prng };
 }

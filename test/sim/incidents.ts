@@ -18,8 +18,15 @@ export interface IncidentWorld {
   allLinks(): readonly (readonly [string, string])[];
   /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
   mayLose(machine: SimMachine): boolean;
+  /** Whether every machine in use is a member by now, and may get another address: founders find each other by their list. */
+  mayMove(): boolean;
   /** Whether its data may be damaged, so that it can tell. */
   mayDamage(machine: SimMachine): boolean;
+}
+
+/** The addresses that a machine may have by itself. */
+export function hostsOf({ name }: SimMachine): string[] {
+  return [name, `${name}b`];
 }
 
 /** How the delay of an echo grows. */
@@ -130,6 +137,16 @@ export class Incidents {
         return this.#loseName(this.#machine(incident.target), incident);
       case "lag-handover":
         return this.#lagAndHandOver(this.#machine(incident.target), incident);
+      case "mistake":
+        return operator.mistake(incident.what, incident.draw);
+      case "swap":
+        return this.#swap(this.#machine(incident.target), machines[incident.other]!, incident.forMs);
+      case "move":
+        for (const each of incident.target === "all" ? machines : [this.#machine(incident.target)])
+          this.#move(each, incident.forMs);
+        return;
+      case "reuse":
+        return this.#reuse(this.#machine(incident.target), incident.forMs);
       case "client-cut":
         return this.#cutClient(incident.client, this.#machine(incident.target), incident.forMs);
       default:
@@ -377,6 +394,34 @@ export class Incidents {
       machine.isHeldDown = false;
       this.#world.operator.readmit(machine);
     });
+  }
+
+  #swap(one: SimMachine, other: SimMachine, forMs: number): void {
+    if (one === other || !this.#world.mayMove()) return;
+    for (const machine of [one, other]) this.#down(machine, forMs, () => machine.kill());
+    const { host } = one;
+    one.moveTo(other.host);
+    other.moveTo(host);
+  }
+
+  /** To an address of its own that nobody else has got meanwhile. */
+  #move(machine: SimMachine, forMs: number): void {
+    const { machines } = this.#world;
+    const host = hostsOf(machine).find((each) => machines.every((other) => other.host !== each));
+    if (host === undefined || !this.#world.mayMove()) return;
+    this.#down(machine, forMs, () => machine.kill());
+    machine.moveTo(host);
+  }
+
+  #reuse(machine: SimMachine, forMs: number): void {
+    const { machines, operator } = this.#world;
+    const spare = machines.find(({ isSpare }) => isSpare);
+    if (spare === undefined || machine.isSpare || machine.isWiped || !this.#world.mayMove()) return;
+    this.#down(machine, forMs, () => machine.kill());
+    const { host } = machine;
+    machine.moveTo(spare.host);
+    spare.moveTo(host);
+    operator.replace(machine, spare);
   }
 
   #cutClient(client: number, machine: SimMachine, forMs: number): void {

@@ -1,8 +1,11 @@
 import { clientEndsOf } from "../../src/client/client-ends.ts";
-import { KVClient, KVError } from "../../src/client/kv-client.ts";
+import { KVClient, KVError, type MemberChange } from "../../src/client/kv-client.ts";
 import type { MemberStatus } from "../../src/client/member-list.ts";
-import type { Prng } from "../../src/env/prng.ts";
+import { Prng } from "../../src/env/prng.ts";
+import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { messageOf } from "../../src/lib/error.ts";
+import { wrongCommand } from "./mistakes.ts";
+import type { Mistake } from "./plan.ts";
 import type { SimMachine } from "./sim-machine.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -14,8 +17,27 @@ export interface OperatorWorld {
   readonly net: SimNet;
   readonly trace: Trace;
   readonly machines: readonly SimMachine[];
+  /** Where servers may be. */
+  readonly addresses: readonly Address[];
+  /** The node that a machine's folder belongs to, once it is a member. */
+  idOf(machine: SimMachine): string | undefined;
+  /** Before a change is asked for. */
+  asked(change: MemberChange): void;
   /** Whether these machines' members may go, or come in, without leaving a majority whose data is lost. */
   isWise(voters: readonly SimMachine[]): boolean;
+}
+
+/** How often commands had an effect, or were kept from one. */
+export interface OperatorCounts {
+  /** Wrong commands that were refused for what they say, and that were given. */
+  refusedMistakes: number;
+  mistakes: number;
+  /** Learners that were refused as voters because they had not caught up. */
+  behind: number;
+  /** Commands that were given again after they were carried out. */
+  repeated: number;
+  /** Nodes that were replaced by one at their address. */
+  succeeded: number;
 }
 
 /** A new server that has not caught up by then is left alone, in ms. */
@@ -27,14 +49,18 @@ export class SimOperator {
   readonly #world: OperatorWorld;
   readonly #process: SimProcess;
   readonly #client: KVClient;
+  readonly #clientOf: (servers: readonly Address[]) => KVClient;
   readonly #prng: Prng;
+  readonly counts: OperatorCounts = { refusedMistakes: 0, mistakes: 0, behind: 0, repeated: 0, succeeded: 0 };
   #isOver = false;
   #active = 0;
+  /** The last command that was carried out. */
+  #lastDone: MemberChange | undefined;
 
   constructor(world: OperatorWorld, prng: Prng) {
     this.#world = world;
     this.#prng = prng;
-    const { timeline, net, machines } = world;
+    const { timeline, net, addresses } = world;
     this.#process = new SimProcess(timeline, { name: "operator" });
     const names = prng.fork();
     const env = {
@@ -42,8 +68,8 @@ export class SimOperator {
       net: net.of(this.#process, "operator"),
       newName: () => `operator/${names.u32().toString(36)}`,
     };
-    const addresses = machines.map(({ address }) => address);
-    this.#client = new KVClient(clientEndsOf(addresses, env), { env, timeoutMs: 2000 });
+    this.#clientOf = (servers) => new KVClient(clientEndsOf(servers, env), { env, timeoutMs: 2000 });
+    this.#client = this.#clientOf(addresses);
   }
 
   /** Whether nothing that was begun goes on. */
@@ -59,22 +85,26 @@ export class SimOperator {
   join(isPromoted: boolean): void {
     this.#do("join", async () => {
       const [joined] = await this.#letIn(1);
-      if (joined !== undefined && isPromoted) await this.#change([joined], []);
+      if (joined !== undefined && isPromoted) await this.#change({ promote: [joined.nodeId] });
     });
   }
 
   remove(machine: SimMachine): void {
     this.#do(`remove ${machine.name}`, async () => {
       const member = await this.#memberAt(machine);
-      if (member !== undefined) await this.#change([], [member]);
+      if (member !== undefined) await this.#change({ remove: [member.nodeId] });
     });
   }
 
-  replace(machine: SimMachine): void {
+  /** By a new machine: that one, or any. */
+  replace(machine: SimMachine, by?: SimMachine): void {
+    const id = this.#world.idOf(machine);
     this.#do(`replace ${machine.name}`, async () => {
-      const [joined] = await this.#letIn(1);
-      const member = await this.#memberAt(machine);
-      if (joined !== undefined && member !== undefined) await this.#change([joined], [member]);
+      const [joined] = await this.#letIn(1, by);
+      const change = joined && (await this.#replacement(id, joined.nodeId));
+      if (change === undefined) return;
+      await this.#change(change);
+      if (by !== undefined) this.counts.succeeded++;
     });
   }
 
@@ -82,7 +112,9 @@ export class SimOperator {
     this.#do("replace all", async () => {
       const before = (await this.#client.members()).members.filter(({ role }) => role === "voter");
       const joined = await this.#letIn(before.length);
-      if (joined.length > 0) await this.#change(joined, before);
+      if (joined.length === 0) return;
+      const replace = joined.map(({ nodeId }, at) => ({ old: before[at]!.nodeId, new: nodeId }));
+      await this.#change({ replace, remove: before.slice(joined.length).map(({ nodeId }) => nodeId) });
     });
   }
 
@@ -93,17 +125,75 @@ export class SimOperator {
     });
   }
 
-  /** Whoever the machine was is removed, and then it is let in as somebody else. */
+  /** It is let in as somebody else, beside whoever it was, which it replaces then. */
   readmit(machine: SimMachine): void {
+    const lostId = machine.lostId ?? this.#world.idOf(machine);
     this.#do(`readmit ${machine.name}`, async () => {
-      const member = await this.#memberAt(machine);
-      if (member !== undefined) await this.#client.changeMembers({ remove: [member.nodeId] });
       machine.wipe();
       machine.isWiped = false;
+      machine.lostId = undefined;
       this.#start(machine);
       const [joined] = await this.#caughtUp([machine]);
-      if (joined !== undefined) await this.#change([joined], []);
+      const change = joined && (await this.#replacement(lostId, joined.nodeId));
+      if (change === undefined) return;
+      await this.#change(change);
+      this.counts.succeeded++;
     });
+  }
+
+  /** Gives a command that is wrong in this way, to any server. */
+  mistake(what: Mistake, draw: number): void {
+    const prng = new Prng(draw);
+    this.#do(`mistake: ${what}`, async () => {
+      if (what === "promote too early") return this.#promoteTooEarly();
+      const list = await this.#client.members();
+      if (what === "repeat") return this.#repeat();
+      const command = wrongCommand(what, list, prng);
+      if (command === undefined || this.#isOver) return;
+      this.counts.mistakes++;
+      const client = this.#clientOf([prng.pick(this.#world.machines).address]);
+      try {
+        if ("transferTo" in command) await client.transferLeadership(command.transferTo);
+        else {
+          this.#world.asked({ ...command, remove: [] });
+          await client.changeMembers(command);
+        }
+      } catch (error) {
+        if (error instanceof KVError && error.code === "ErrMembers") this.counts.refusedMistakes++;
+        throw error;
+      } finally {
+        await client.close();
+      }
+    });
+  }
+
+  /** A server that has only just joined is to vote at once: it is asked for again and again. */
+  async #promoteTooEarly(): Promise<void> {
+    const machine = this.#world.machines.find(({ isSpare }) => isSpare);
+    if (machine === undefined) return;
+    this.counts.mistakes++;
+    const known = new Set((await this.#client.members()).members.map(({ nodeId }) => nodeId));
+    this.#start(machine);
+    const untilMs = this.#process.monotonicMs() + patienceMs;
+    const at = formatAddress(machine.address);
+    for (; !this.#isOver && this.#process.monotonicMs() < untilMs; await this.#rest(5)) {
+      const { members } = await this.#client.members();
+      const learner = members.find(({ nodeId, address }) => address === at && !known.has(nodeId));
+      if (learner === undefined) continue;
+      try {
+        return await this.#change({ promote: [learner.nodeId] });
+      } catch (error) {
+        if (!(error instanceof KVError) || error.code !== "ErrBehind") throw error;
+        this.counts.behind++;
+      }
+    }
+  }
+
+  async #repeat(): Promise<void> {
+    if (this.#lastDone === undefined || this.#isOver) return;
+    this.counts.mistakes++;
+    await this.#client.changeMembers(this.#lastDone);
+    this.counts.repeated++;
   }
 
   #do(what: string, run: () => Promise<void>): void {
@@ -123,8 +213,9 @@ export class SimOperator {
   }
 
   /** Starts new machines, as many as there are up to `count`, and resolves with those that have caught up. */
-  async #letIn(count: number): Promise<MemberStatus[]> {
-    const spares = this.#world.machines.filter(({ isSpare }) => isSpare).slice(0, count);
+  async #letIn(count: number, wanted?: SimMachine): Promise<MemberStatus[]> {
+    const all = this.#world.machines.filter(({ isSpare }) => isSpare);
+    const spares = all.filter((machine) => wanted === undefined || machine === wanted).slice(0, count);
     for (const machine of spares) this.#start(machine);
     return this.#caughtUp(spares);
   }
@@ -145,27 +236,44 @@ export class SimOperator {
       for (const machine of machines)
         found.push(...[await this.#memberAt(machine)].filter((each) => each !== undefined));
       if (found.length === machines.length && found.every(isThere)) return found;
-      await new Promise<void>((resolve) => this.#process.after(lookEveryMs, resolve));
+      await this.#rest(lookEveryMs);
     }
     return [];
   }
 
-  async #memberAt({ name }: SimMachine): Promise<MemberStatus | undefined> {
+  async #memberAt(machine: SimMachine): Promise<MemberStatus | undefined> {
     const { members } = await this.#client.members();
-    return members.find(({ address }) => address === `${name}:5001`);
+    return members.find(({ nodeId }) => nodeId === this.#world.idOf(machine));
   }
 
-  async #change(promote: readonly MemberStatus[], remove: readonly MemberStatus[]): Promise<void> {
-    if (this.#isOver) return;
+  /** What puts a learner in the place of a member, which may be one itself, or none any more. */
+  async #replacement(old: string | undefined, next: string): Promise<MemberChange | undefined> {
     const { members } = await this.#client.members();
-    const gone = new Set(remove.map(({ nodeId }) => nodeId));
-    const voters = [...members.filter(({ role }) => role !== "learner"), ...promote];
-    const after = voters.filter(({ nodeId }) => !gone.has(nodeId)).map(({ address }) => address);
-    const machines = this.#world.machines.filter(({ name }) => after.includes(`${name}:5001`));
+    const role = members.find(({ nodeId }) => nodeId === old)?.role;
+    if (old === undefined || role === undefined) return { promote: [next] };
+    if (role === "learner") return { promote: [next], remove: [old] };
+    return { replace: [{ old, new: next }] };
+  }
+
+  async #change(change: MemberChange): Promise<void> {
+    if (this.#isOver) return;
+    const { promote = [], remove = [], replace = [] } = change;
+    const { members } = await this.#client.members();
+    const gone = [...remove, ...replace.map(({ old }) => old)];
+    const voters = members.filter(({ role }) => role !== "learner").map(({ nodeId }) => nodeId);
+    const after = [...voters, ...promote, ...replace.map((pair) => pair.new)].filter(
+      (id) => !gone.includes(id),
+    );
+    const machines = this.#world.machines.filter((machine) =>
+      after.includes(this.#world.idOf(machine) ?? ""),
+    );
     if (!this.#world.isWise(machines)) return;
-    await this.#client.changeMembers({
-      promote: promote.map(({ nodeId }) => nodeId),
-      remove: [...gone],
-    });
+    this.#world.asked(change);
+    await this.#client.changeMembers(change);
+    this.#lastDone = change;
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#process.after(ms, resolve));
   }
 }

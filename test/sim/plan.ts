@@ -140,7 +140,32 @@ export type Happening =
   | { readonly kind: "replace-all" }
   /** The disk is lost with all that was on it: the machine has to come back as somebody else. */
   | { readonly kind: "wipe"; readonly target: Target; readonly forMs: number }
-  | { readonly kind: "transfer"; readonly to: number | "any" };
+  | { readonly kind: "transfer"; readonly to: number | "any" }
+  /** A member command that is mistyped, repeated, in the wrong order or to the wrong node; `draw` decides whom it names. */
+  | { readonly kind: "mistake"; readonly what: Mistake; readonly draw: number }
+  /** Two machines get each other's addresses. */
+  | { readonly kind: "swap"; readonly target: Target; readonly other: number; readonly forMs: number }
+  /** A machine gets a new address, or all of them do at once. */
+  | { readonly kind: "move"; readonly target: Target | "all"; readonly forMs: number }
+  /** A machine is down, and a new one joins at its address and replaces it; it comes back at another one. */
+  | { readonly kind: "reuse"; readonly target: Target; readonly forMs: number };
+
+export const mistakes = [
+  "replace a voter by a voter",
+  "replace a stranger",
+  "replace a node by itself",
+  "replace in a chain",
+  "replace two by one",
+  "replace by a removed node",
+  "remove a stranger",
+  "remove by a wrong address",
+  "promote a stranger",
+  "promote too early",
+  "repeat",
+  "transfer to no voter",
+] as const;
+
+export type Mistake = (typeof mistakes)[number];
 
 export type IncidentKind = Incident["kind"];
 

@@ -18,6 +18,7 @@ import type {
 import { decodeMembers, type Members, noMembers, wasRemoved } from "../../src/server/members.ts";
 import { dumbQuorum } from "../raft/dumb-quorum.ts";
 import { Majorities } from "../raft/majorities.ts";
+import { ChangeChecker } from "./change-checker.ts";
 import { DurableLog } from "./durable-log.ts";
 
 /** One life of one node's core. */
@@ -68,6 +69,7 @@ export class RaftChecker {
   readonly #configurations: { readonly index: Index; readonly members: Members }[] = [];
   /** Nodes whose disks were lost: they are no more. */
   readonly #wiped = new Set<NodeId>();
+  readonly changes = new ChangeChecker();
   readonly coverage: RaftCoverage = {
     begunAnew: 0,
     wentOn: 0,
@@ -487,8 +489,18 @@ export class RaftChecker {
     const known = new Set(membersOf(life.configuration));
     if (state.role === "leader")
       for (const id of membersOf(configuration)) if (!known.has(id)) life.heardAt.set(id, life.ticks);
+    if (state.role === "leader") this.#checkNewVoters(life.configuration, configuration);
     life.configuration = configuration;
     this.#checkMajorities();
+  }
+
+  /** Nobody is made a voter that has nothing yet: each commit would have to wait for it. */
+  #checkNewVoters(before: Configuration, after: Configuration): void {
+    for (const id of after.incoming) {
+      if (isVoterOf(before, id)) continue;
+      const last = this.#current.get(id)?.getState().last.index ?? 0;
+      assert(last > 0, `${id} is made a voter, and has no state`);
+    }
   }
 
   #checkMajorities(): void {
@@ -560,6 +572,7 @@ export class RaftChecker {
     const before = this.members;
     const members = decodeMembers(data);
     this.#configurations.push({ index, members });
+    this.changes.decided(members);
     if (before === undefined) return;
     if (members.outgoing.length > 0) this.coverage.joint++;
     if (members.learners.length > before.learners.length) this.coverage.learners++;

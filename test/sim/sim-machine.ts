@@ -56,6 +56,10 @@ export class SimMachine {
   endedAtMs: number | undefined;
   process: SimProcess | undefined;
   server: KVServer | undefined;
+  /** The host of its address: its own name at first. */
+  host: string;
+  /** Who it was, when its disk was lost: that one is to be replaced. */
+  lostId: string | undefined;
   /** Told that all that was on its disk is lost. */
   onWiped: (machine: SimMachine) => void = () => {};
   readonly #world: {
@@ -63,12 +67,19 @@ export class SimMachine {
     readonly net: SimNet;
     readonly trace: Trace;
     readonly plan: Plan;
+    readonly machines: readonly SimMachine[];
   };
   readonly #prng: Prng;
   readonly #ended: Ended;
 
   constructor(
-    world: { readonly timeline: Timeline; readonly net: SimNet; readonly trace: Trace; readonly plan: Plan },
+    world: {
+      readonly timeline: Timeline;
+      readonly net: SimNet;
+      readonly trace: Trace;
+      readonly plan: Plan;
+      readonly machines: readonly SimMachine[];
+    },
     place: number,
     prng: Prng,
     ended: Ended,
@@ -76,6 +87,7 @@ export class SimMachine {
     this.#world = world;
     this.place = place;
     this.name = `n${place + 1}`;
+    this.host = this.name;
     this.plan = world.plan.machines[place]!;
     this.isSpare = place >= world.plan.founders;
     this.skewMs = this.plan.skewMs;
@@ -97,7 +109,14 @@ export class SimMachine {
   }
 
   get address(): Address {
-    return { host: this.name, port: 5001 };
+    return { host: this.host, port: 5001 };
+  }
+
+  /** From its next start on it is found there. */
+  moveTo(host: string): void {
+    this.#world.trace.add(`${this.name} has the address ${host} now`);
+    this.#world.net.assign(host, this.name);
+    this.host = host;
   }
 
   get isUp(): boolean {
@@ -185,8 +204,8 @@ export class SimMachine {
   }
 
   get #founders(): Address[] {
-    const { founders } = this.#world.plan;
-    return Array.from({ length: founders }, (_, place) => ({ host: `n${place + 1}`, port: 5001 }));
+    const { plan, machines } = this.#world;
+    return machines.slice(0, plan.founders).map(({ address }) => address);
   }
 
   #died(how: "reset" | "silent"): void {
@@ -210,10 +229,12 @@ export class SimMachine {
 
   #config(): ServerConfig {
     const { timings, limits } = this.#world.plan;
+    // Whoever moves a machine tells it where the others are.
+    const others = this.#world.machines.filter((machine) => machine !== this && !machine.isSpare);
     const isFounder = this.joinVia === undefined;
     return {
       me: isFounder ? this.place : 0,
-      servers: isFounder ? this.#founders : [this.address],
+      servers: isFounder ? this.#founders : [this.address, ...others.map(({ address }) => address)],
       dataDir,
       timings,
       limits: { ...defaultLimits, ...limits, valueBytes: 16 * 1024, keyBytes: 256 },

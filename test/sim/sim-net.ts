@@ -38,6 +38,8 @@ export class SimNet {
   readonly #machines = new Map<string, NetMachine>();
   readonly #links = new Map<string, Link>();
   readonly #listening = new Map<string, Listening>();
+  /** Hosts that are addresses of other machines than those they are named like. */
+  readonly #owners = new Map<string, string>();
   /** Those who cannot look up the name of a machine. */
   readonly #lostNames = new Map<string, readonly string[]>();
   /** All that are not gone, and some that are: see `#track`. */
@@ -86,6 +88,16 @@ export class SimNet {
 
   isNameLost(from: string, machine: string): boolean {
     return this.#lostNames.get(machine)?.includes(from) === true;
+  }
+
+  /** From now on this host is an address of that machine, and of no other one. */
+  assign(host: string, machine: string): void {
+    this.#owners.set(host, machine);
+  }
+
+  /** The machine whose address a host is; without another word it is named like its host. */
+  ownerOf(host: string): string {
+    return this.#owners.get(host) ?? host;
   }
 
   /** Ends every cut, every clog and every lost name. */
@@ -167,11 +179,11 @@ export class SimNet {
     accept: Accept,
   ): Acceptor {
     const cannot = (why: string) => new KvraftError("IO_ERROR", `Cannot listen on ${host}:${port}: ${why}`);
-    if (host !== machine && host !== "0.0.0.0")
+    if (this.ownerOf(host) !== machine && host !== "0.0.0.0")
       throw cannot("this machine has no such address; listen on one of its own, or on 0.0.0.0 for all");
     if (port < 0 || port > 65_535) throw cannot("the port is out of range; choose one from 0 to 65535");
     const chosen = port === 0 ? this.#choosePort() : port;
-    const address = `${machine}:${chosen}`;
+    const address = `${host === "0.0.0.0" ? machine : host}:${chosen}`;
     if (this.listening(address) !== undefined)
       throw cannot("the port is in use by another process; stop that process or choose another port");
     const listening: Listening = { process, accept, dials: new Set() };
@@ -232,7 +244,7 @@ class Dial implements Dialler {
     this.#sky = sky;
     this.process = process;
     this.from = from;
-    this.host = to.host;
+    this.host = net.ownerOf(to.host);
     this.address = `${to.host}:${to.port}`;
     this.#told = told;
   }

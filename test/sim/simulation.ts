@@ -1,6 +1,8 @@
+import type { MemberChange } from "../../src/client/kv-client.ts";
 import { Prng } from "../../src/env/prng.ts";
 import type { Result } from "../../src/kv/result.ts";
 import type { StateMachine } from "../../src/kv/state-machine.ts";
+import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { assert } from "../../src/lib/assert.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
@@ -25,7 +27,7 @@ import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Operation } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
 import type { Coverage } from "./coverage.ts";
-import { Incidents } from "./incidents.ts";
+import { hostsOf, Incidents } from "./incidents.ts";
 import { checkLastSilence } from "./last-silence.ts";
 import { LogChecker } from "./log-checker.ts";
 import { type Observer, observe } from "./observe.ts";
@@ -100,7 +102,7 @@ export class Simulation implements Observer {
     const ended: Ended = (machine, failure) => this.#ended(machine, failure);
     this.machines = plan.machines.map((_, place) => new SimMachine(this, place, prng.fork(), ended));
     for (const machine of this.machines) machine.onWiped = () => this.#wipedOut(machine);
-    const addresses = this.machines.map(({ address }) => address);
+    const addresses = addressesOf(this.machines, plan);
     const { timeline, net, trace, history } = this;
     const { keys, valueBytesMax } = plan;
     const world = { timeline, net, trace, history, addresses, keys, valueBytesMax };
@@ -113,7 +115,10 @@ export class Simulation implements Observer {
     this.#stores = new StoreChecker(ticks(electionMinMs), ticks(electionMaxMs));
     const { machines } = this;
     const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
-    this.#operator = new SimOperator({ timeline, net, trace, machines, isWise }, prng.fork());
+    const idOf = (machine: SimMachine) => this.#idOf(machine);
+    const asked = (change: MemberChange) => this.#raft.changes.asked(change);
+    const operated = { timeline, net, trace, machines, addresses, idOf, asked, isWise };
+    this.#operator = new SimOperator(operated, prng.fork());
   }
 
   /** Runs to the end. Throws at the first thing that is wrong. */
@@ -161,7 +166,8 @@ export class Simulation implements Observer {
       unansweredDials,
       hangingLookups,
     };
-    return { ...this.#raft.coverage, ...own };
+    const { addressChanges, sharedAddresses } = this.#raft.changes;
+    return { ...this.#raft.coverage, ...own, ...this.#operator.counts, addressChanges, sharedAddresses };
   }
 
   // ---- the two phases ----
@@ -197,7 +203,19 @@ export class Simulation implements Observer {
     const allLinks = () => this.#allLinks();
     const isCareless = this.plan.isCareless && !this.plan.isFormationDisturbed;
     const mayDamage = (machine: SimMachine) => isCareless || this.#mayLose(machine);
-    const world = { timeline, net, trace, machines, clients, operator, mayLose, mayDamage, allLinks };
+    const mayMove = () => this.#mayMove();
+    const world = {
+      timeline,
+      net,
+      trace,
+      machines,
+      clients,
+      operator,
+      mayLose,
+      mayDamage,
+      mayMove,
+      allLinks,
+    };
     const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
@@ -279,6 +297,18 @@ export class Simulation implements Observer {
     if (this.plan.isFormationDisturbed || this.#raft.members === undefined) return false;
     const lost = [...this.#lost, machine].map((each) => this.#idOf(each)).filter((id) => id !== undefined);
     return isBearable(this.#raft.openConfigurations, new Set([...lost, ...this.#raft.wipedIds]));
+  }
+
+  /** Founders find each other by their list until they are members. */
+  #mayMove(): boolean {
+    if (this.plan.isFormationDisturbed) return false;
+    return this.machines.every(
+      (machine) =>
+        machine.isSpare ||
+        machine.isWiped ||
+        machine.joinVia !== undefined ||
+        this.#idOf(machine) !== undefined,
+    );
   }
 
   /** Whether these machines have a majority whose data is not lost. */
@@ -434,9 +464,6 @@ export class Simulation implements Observer {
   #ended(machine: SimMachine, failure: KvraftError | undefined): void {
     if (failure?.code === "IDENTITY" && failure.message.includes("was removed from the cluster"))
       return this.#endedAsRemoved(machine, failure);
-    // It asked under an id that its disk lost since, and was let in late: whoever runs it reads what to do, and does it.
-    if (failure?.code === "IDENTITY" && failure.message.includes("is the address of the member"))
-      return this.#operator.readmit(machine);
     this.timeline.after(restartAfterMs, undefined, () => machine.start());
     if (failure === undefined) return;
     const { code } = failure;
@@ -480,6 +507,7 @@ export class Simulation implements Observer {
     const id = this.#idOf(machine);
     this.#wiped++;
     if (id !== undefined) this.#raft.wiped(id);
+    machine.lostId = id ?? machine.lostId;
     this.#ids.delete(machine);
     this.#cores.delete(machine);
   }
@@ -563,7 +591,7 @@ export class Simulation implements Observer {
     )
       return;
     // One that is stopping has closed its door.
-    if (this.net.listening(`${machine!.name}:5001`) === undefined) return;
+    if (this.net.listening(formatAddress(machine!.address)) === undefined) return;
     assert(false, `${this.#named(raft.getState().id)} is told that ${machine!.name} is gone, which leads it`);
   }
 
@@ -611,4 +639,10 @@ export class Simulation implements Observer {
     for (const [id, name] of this.#names) named = named.replaceAll(id, name);
     return named;
   }
+}
+
+/** Where servers are, or will be when they are moved. */
+function addressesOf(machines: readonly SimMachine[], { incidents }: Plan): Address[] {
+  if (!incidents.some(({ kind }) => kind === "move")) return machines.map(({ address }) => address);
+  return machines.flatMap((machine) => hostsOf(machine).map((host) => ({ host, port: 5001 })));
 }
