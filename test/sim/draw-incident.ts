@@ -69,7 +69,7 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
     case "total-silence":
       return { kind, forMs: drawSilence(prng).forMs };
     case "store-hang":
-      return { kind, target, forMs: prng.int(1000, 6000) };
+      return { kind, target, forMs: prng.int(2500, 7000) };
     case "disk-slow":
       return { kind, target, writeMs: prng.int(50, 1500), forMs };
     case "flap":

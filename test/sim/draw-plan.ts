@@ -119,16 +119,16 @@ function foundFromBackup(plan: Plan, prng: Prng): Plan {
 
 /** Stores that hang in some worlds: for longer than anybody may lead with one. */
 function hangStores(plan: Plan, prng: Prng): Plan {
-  if (!prng.chance(1, 6)) return plan;
+  if (!prng.chance(1, 4)) return plan;
   const { faultsMs, machines } = plan;
-  const hangs = Array.from({ length: prng.int(1, 3) }, (): Incident => {
-    const atMs = prng.int(0, faultsMs);
+  const hangs = Array.from({ length: prng.int(2, 5) }, (): Incident => {
+    const atMs = prng.int(0, faultsMs - 2000);
     return { atMs, ...drawIncident(prng, "store-hang", machines.length, plan.clients.length) };
   });
   const incidents = [...plan.incidents, ...hangs].sort((a, b) => a.atMs - b.atMs);
   // What fills no memory is not held up.
-  const memtableBytes = Math.min(plan.limits.memtableBytes, 2000);
-  return { ...plan, incidents, limits: { ...plan.limits, memtableBytes } };
+  const valueBytesMax = Math.max(plan.valueBytesMax, 64);
+  return { ...plan, incidents, valueBytesMax, limits: { ...plan.limits, memtableBytes: 300 } };
 }
 
 function drawNodeCount(prng: Prng): number {
