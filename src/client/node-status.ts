@@ -33,6 +33,9 @@ export interface NodeStatus {
   readonly firstIndex?: number;
   readonly lastIndex?: number;
   readonly revision?: number;
+  /** Lease time, in ms, and wall time, in ms since 1970, as far as the node knows them. */
+  readonly leaseTimeMs?: number;
+  readonly wallTimeMs?: number;
   /** The last entry that the newest snapshot of its state contains: the log may be dropped up to there. */
   readonly snapshotIndex?: number;
   /** Voters and learners. */
@@ -55,6 +58,8 @@ const numberKeys = [
   "snapshotIndex",
   "memberCount",
   "revision",
+  "leaseTimeMs",
+  "wallTimeMs",
   "logBytes",
 ] as const;
 const followerTextKeys = ["nodeId", "address", "role", "state"] as const;

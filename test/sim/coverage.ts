@@ -24,6 +24,8 @@ export interface Coverage extends RaftCoverage, OperatorCounts {
   /** Configurations in which a member has another address, and in which two have one. */
   addressChanges: number;
   sharedAddresses: number;
+  /** Times that wall time was moved by more than a minute, because most clocks had jumped. */
+  wallMoves: number;
   /** Runs at whose end nobody could go on, because too much data was lost for good. */
   hopeless: number;
 }

@@ -91,11 +91,14 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
     case "bit-rot":
       return { kind, target, chance: prng.u32(), forMs };
     case "clock-jump":
-      return { kind, target, byMs: prng.pick([-3_600_000, -5000, 5000, 3_600_000]) };
+      return { kind, target, byMs: prng.pick([-3_600_000, -5000, 5000, 3_600_000, toYear2100Ms]) };
     default:
       return { kind, target, forMs };
   }
 }
+
+/** From the year of the simulated clocks. */
+const toYear2100Ms = 2_402_444_800_000;
 
 /** Often long: what a silence does to a connection lasts as long again. */
 function drawSilence(prng: Prng): { readonly direction: "both" | "in" | "out"; readonly forMs: number } {

@@ -200,8 +200,7 @@ export class Incidents {
       case "bit-rot":
         return this.#rot(machine, incident);
       case "clock-jump":
-        machine.skewMs += incident.byMs;
-        if (machine.process !== undefined) machine.process.skewMs = machine.skewMs;
+        machine.jumpClock(incident.byMs);
         return;
       default:
         return unreachable(incident);

@@ -35,6 +35,9 @@ export class SimMachine {
   readonly plan: MachinePlan;
   readonly storeWork = noStoreWork();
   skewMs: number;
+  /** How far its wall clock has ever been off: at the least, and at the most. */
+  skewMsMin: number;
+  skewMsMax: number;
   /** Somebody wants it to be down until they start it again. */
   isHeldDown = false;
   /** Its data is damaged beyond what it can repair by itself: an operator would replace it. */
@@ -91,6 +94,8 @@ export class SimMachine {
     this.plan = world.plan.machines[place]!;
     this.isSpare = place >= world.plan.founders;
     this.skewMs = this.plan.skewMs;
+    this.skewMsMin = this.skewMs;
+    this.skewMsMax = this.skewMs;
     this.#prng = prng;
     this.#ended = ended;
     const { writeMsMin, writeMsMax, syncMsMax } = this.plan;
@@ -125,6 +130,14 @@ export class SimMachine {
 
   get isLeader(): boolean {
     return this.server?.isLeader === true;
+  }
+
+  /** Its wall clock is set, by an operator or a time server. */
+  jumpClock(byMs: number): void {
+    this.skewMs += byMs;
+    this.skewMsMin = Math.min(this.skewMsMin, this.skewMs);
+    this.skewMsMax = Math.max(this.skewMsMax, this.skewMs);
+    if (this.process !== undefined) this.process.skewMs = this.skewMs;
   }
 
   /** Starts the process, unless it runs or may not. */

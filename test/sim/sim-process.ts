@@ -2,7 +2,7 @@ import type { Clock, Timer } from "../../src/env/clock.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** The moment of virtual time 0, in ms since 1970. */
-const epochMs = 1_700_000_000_000;
+export const epochMs = 1_700_000_000_000;
 
 export interface SimProcessOptions {
   readonly name: string;

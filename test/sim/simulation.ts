@@ -44,6 +44,7 @@ import { addStoreWork, noStoreWork, type StoreWork } from "./sim-workers.ts";
 import { StateChecker } from "./state-checker.ts";
 import { StoreChecker } from "./store-checker.ts";
 import { chooseSurvivors, isBearable } from "./survivors.ts";
+import { changesMembers, TimeChecker } from "./time-checker.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 
@@ -75,6 +76,7 @@ export class Simulation implements Observer {
   readonly #raft: RaftChecker;
   readonly #state: StateChecker;
   readonly #logs = new LogChecker();
+  readonly #time: TimeChecker;
   readonly #stores: StoreChecker;
   readonly #operator: SimOperator;
   /** The state machine of each machine's present process. */
@@ -114,6 +116,7 @@ export class Simulation implements Observer {
     this.#raft = new RaftChecker(ticks(electionMinMs), (raft) => this.#isAlive(raft), base?.entry);
     this.#stores = new StoreChecker(ticks(electionMinMs), ticks(electionMaxMs));
     const { machines } = this;
+    this.#time = new TimeChecker(machines, plan.founders === machines.length && !changesMembers(plan));
     const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
     const idOf = (machine: SimMachine) => this.#idOf(machine);
     const asked = (change: MemberChange) => this.#raft.changes.asked(change);
@@ -155,6 +158,7 @@ export class Simulation implements Observer {
     const { hangingLeaders } = this.#stores;
     const own = {
       hangingLeaders,
+      wallMoves: this.#time.moves,
       dropped,
       toldRemoved: this.#toldRemoved,
       wiped: this.#wiped,
@@ -407,12 +411,14 @@ export class Simulation implements Observer {
   }
 
   #checkHistory(): void {
-    // Sessions live longer than any run, unless the clocks of the servers jump. And in a cluster that was founded from a
-    // backup a server without state, which knows no time, dates them before the first that may open there.
-    const jumps =
-      this.plan.restored !== undefined || this.plan.incidents.some(({ kind }) => kind === "clock-jump");
+    // Sessions live longer than any run, whatever wall clocks do. But in a cluster that was founded from a backup a server
+    // without state, which knows no time, dates them before the first that may open there.
+    const isRestored = this.plan.restored !== undefined;
     for (const { name, endedSessions } of this.clients)
-      assert(jumps || endedSessions === 0, `the servers have forgotten ${endedSessions} sessions of ${name}`);
+      assert(
+        isRestored || endedSessions === 0,
+        `the servers have forgotten ${endedSessions} sessions of ${name}`,
+      );
     checkHistory(this.history, (value) => this.#state.entryOf(value));
   }
 
@@ -576,6 +582,7 @@ export class Simulation implements Observer {
     const owner = this.#running();
     if (owner !== undefined) this.#stateMachines.set(owner, machine);
     this.#state.applied(machine, index, data, before, result);
+    this.#time.applied(index, data, this.timeline.nowMs);
   }
 
   /** Never of a process that leads: not when its connections were reset, nor when it is another one than was known. */
