@@ -4,6 +4,7 @@ import { LevelDB } from "../../src/leveldb/level-db.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 import { restoredEntry } from "../../src/server/data-folder.ts";
 import { unstartedIdentity, writeIdentity } from "../../src/server/identity.ts";
+import { bornAheadMsMax } from "../../src/server/limits.ts";
 import { MemoryTables } from "../leveldb/memory-tables.ts";
 import { MemoryWorkers } from "../leveldb/memory-workers.ts";
 import { CrashDisk } from "../raftlog/crash-disk.ts";
@@ -30,7 +31,11 @@ const backup: CheckedBackup = {
 };
 
 /** Where a restored cluster begins. */
-export const restoredBase = { revision: restoredRevision(backup), entry: restoredEntry };
+export const restoredBase = {
+  revision: restoredRevision(backup),
+  entry: restoredEntry,
+  leaseMs: backup.clockMs + bornAheadMsMax + 1,
+};
 
 /** The files of a prepared folder, as the restore makes them: here at once, since no time passes before a world begins. */
 export function preparedFiles(dataDir: string, place: number, servers: string): Map<string, Bytes> {

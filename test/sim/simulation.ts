@@ -116,7 +116,8 @@ export class Simulation implements Observer {
     this.#raft = new RaftChecker(ticks(electionMinMs), (raft) => this.#isAlive(raft), base?.entry);
     this.#stores = new StoreChecker(ticks(electionMinMs), ticks(electionMaxMs));
     const { machines } = this;
-    this.#time = new TimeChecker(machines, plan.founders === machines.length && !changesMembers(plan));
+    const haveVotes = plan.founders === machines.length && !changesMembers(plan);
+    this.#time = new TimeChecker(machines, haveVotes, base?.leaseMs ?? 0);
     const isWise = (voters: readonly SimMachine[]) => this.#isWise(voters);
     const idOf = (machine: SimMachine) => this.#idOf(machine);
     const asked = (change: MemberChange) => this.#raft.changes.asked(change);

@@ -30,6 +30,7 @@ export class TimeChecker {
   /** Whether all machines are voters from the beginning to the end. */
   readonly #haveVotes: boolean;
   readonly #rateMax: number;
+  readonly #firstMs: number;
   #lastIndex = 0;
   #leaseMs = 0;
   /** As of the last clock command; undefined before the first one. */
@@ -37,7 +38,10 @@ export class TimeChecker {
   /** Clock commands that moved wall time by more than the readings explain. */
   moves = 0;
 
-  constructor(machines: readonly Clocks[], haveVotes: boolean) {
+  /** `leaseMs` is what the cluster begins with. */
+  constructor(machines: readonly Clocks[], haveVotes: boolean, leaseMs: number) {
+    this.#firstMs = 1 + leaseMs;
+    this.#leaseMs = leaseMs;
     this.#machines = machines;
     this.#haveVotes = haveVotes;
     this.#rateMax = Math.max(1, ...machines.map(({ plan }) => plan.clockRate));
@@ -53,7 +57,7 @@ export class TimeChecker {
       timeMs >= this.#leaseMs,
       `lease time goes back in entry ${index}: ${timeMs} after ${this.#leaseMs}`,
     );
-    const mostMs = 1 + nowMs * this.#rateMax;
+    const mostMs = this.#firstMs + nowMs * this.#rateMax;
     assert(timeMs <= mostMs, `lease time is ${timeMs} in entry ${index}, and no clock has counted so far`);
     this.#leaseMs = timeMs;
     if (command.type !== "clock") return;
