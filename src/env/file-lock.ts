@@ -10,8 +10,8 @@ import * as fs from "node:fs";
 import { KvraftError } from "../lib/error.ts";
 import type { DiskLock } from "./disk.ts";
 
-/** Locks that are held, by file. Bun closes a database that nothing refers to, and the lock would go with it. */
-const heldLocks = new Map<string, Database>();
+/** Locks that are held. Bun closes a database that nothing refers to, and the lock would go with it. */
+const heldLocks = new Set<Database>();
 
 /**
  * Undefined when the lock is held, by this process or by another one. Throws a KvraftError for a file that cannot be a
@@ -21,29 +21,23 @@ export function lockFile(path: string): DiskLock | undefined {
   const before = fs.lstatSync(path, { throwIfNoEntry: false });
   if (before !== undefined) {
     checkKind(path, before);
-    // The system drops a process's locks on a file when the process closes any descriptor of that file.
-    if (heldLocks.has(nameOf(before))) return undefined;
     checkRights(path, before);
   }
   const database = beginExclusive(path);
   if (database === undefined) return undefined;
-  const name = nameOf(fs.lstatSync(path));
-  heldLocks.set(name, database);
-  return new FileLock(name, database);
+  heldLocks.add(database);
+  return new FileLock(database);
 }
 
 class FileLock implements DiskLock {
-  readonly #name: string;
   readonly #database: Database;
 
-  constructor(name: string, database: Database) {
-    this.#name = name;
+  constructor(database: Database) {
     this.#database = database;
   }
 
   release(): void {
-    if (heldLocks.get(this.#name) !== this.#database) return;
-    heldLocks.delete(this.#name);
+    if (!heldLocks.delete(this.#database)) return;
     this.#database.run("rollback");
     this.#database.close(true);
   }
@@ -65,6 +59,10 @@ function beginExclusive(path: string): Database | undefined {
   }
 }
 
+/**
+ * The system drops the locks of a process on a file when the process closes any descriptor of that file. So only SQLite
+ * opens the file here: it keeps such a descriptor open until the lock is released.
+ */
 function excludesOthers(path: string): boolean {
   const probe = new Database(path, { readonly: true });
   try {
@@ -119,10 +117,6 @@ function kindOf(found: fs.Stats): string {
   if (found.isFIFO()) return "a named pipe";
   if (found.isSocket()) return "a socket";
   return "a device";
-}
-
-function nameOf({ dev, ino }: fs.Stats): string {
-  return `${dev} ${ino}`;
 }
 
 function isBusy(error: unknown): boolean {

@@ -2,6 +2,7 @@ import type { ServerConfig } from "../config/config.ts";
 import type { Disk } from "../env/disk.ts";
 import type { Env } from "../env/env.ts";
 import { replaceFile } from "../env/replace-file.ts";
+import { manifestPath } from "../leveldb/folder-names.ts";
 import type { LevelDB } from "../leveldb/level-db.ts";
 import { type Applied, readManifest } from "../leveldb/manifest.ts";
 import { removeStoreLeftovers } from "../leveldb/run-folder.ts";
@@ -201,11 +202,11 @@ function checkPrepared(
       `Cannot use "${dataDir}": it was prepared from a backup for the servers ${origin!.servers}, and the configuration ` +
         `lists ${found}; give that list, or empty the folder and run "kvraft snapshot restore" again on every server`,
     );
-  const { applied, logStart } = readManifest(disk, `${dataDir}/store`);
-  const isWhole = [applied, logStart].every(
-    ({ index, term }) => index === restoredEntry.index && term === restoredEntry.term,
-  );
-  if (isWhole) return;
+  const store = `${dataDir}/store`;
+  const manifest = disk.exists(manifestPath(store)) ? readManifest(disk, store) : undefined;
+  const isRestored = (entry: Applied | undefined) =>
+    entry?.index === restoredEntry.index && entry.term === restoredEntry.term;
+  if (isRestored(manifest?.applied) && isRestored(manifest?.logStart)) return;
   throw new KvraftError(
     "CORRUPTION",
     `Cannot use "${dataDir}/store": it does not hold what the folder was prepared with; empty the folder and run "kvraft ` +

@@ -1,6 +1,7 @@
 /** Goal: a folder that a restore was to prepare is, after any crash, refused by name or whole; and forms one cluster. */
 import { expect, test } from "bun:test";
 import { Prng } from "../../src/env/prng.ts";
+import { emptyManifest, writeManifest } from "../../src/leveldb/manifest.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { readIdentity } from "../../src/server/identity.ts";
 import { seeds } from "../leveldb/seed.ts";
@@ -163,7 +164,12 @@ test("a store that was swapped or emptied under a prepared folder is refused bef
   const world = new World(1);
   const machine = world.machines[0]!;
   await prepare(machine.disk, machine.config);
+  const refuses = () => {
+    expect(() => machine.start()).toThrow("it does not hold what the folder was prepared with");
+    expect(stateOf(machine)).toBe("prepared");
+  };
+  writeManifest(machine.disk, "data/store", emptyManifest);
+  refuses();
   machine.disk.remove("data/store/MANIFEST");
-  expect(() => machine.start()).toThrow("data/store");
-  expect(stateOf(machine)).toBe("prepared");
+  refuses();
 });
