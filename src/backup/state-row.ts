@@ -1,4 +1,4 @@
-import { configurationKey, metaKey, sessionPrefix, userKey } from "../kv/keys.ts";
+import { bootsKey, configurationKey, metaKey, sessionPrefix, userKey } from "../kv/keys.ts";
 import { decodeRecord } from "../leveldb/record.ts";
 import type { LiveRow } from "../leveldb/row-chunk.ts";
 import { type Bytes, emptyBytes } from "../lib/bytes.ts";
@@ -29,7 +29,7 @@ export function kindOfRow({ key }: StateRow): "user" | "meta" | "left out" {
   const [first] = key;
   if (first === userByte) return "user";
   if (first === metaKey[0]) return "meta";
-  if (first === sessionPrefix[0] || first === configurationKey[0]) return "left out";
+  if (first === sessionPrefix[0] || first === configurationKey[0] || first === bootsKey[0]) return "left out";
   throw new KvraftError(
     "FORMAT",
     `Cannot back up the state: it has rows of the unknown kind ${first ?? "(empty key)"}; use the version of kvraft ` +

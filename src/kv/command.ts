@@ -7,6 +7,7 @@
  *     body      := key bytes, value bytes           type 1, put
  *                | key bytes                        type 2, delete
  *                | wallMs varint                    type 3, clock: only a leader proposes it, and outside of any session
+ *                | boots bytes                      type 4, boots: only a leader proposes it, see boots.ts
  *
  * `timeMs` is lease time. It stands at a fixed place: the leader stamps it into the client's bytes when it proposes them. A
  * clock command says which wall time, in ms since 1970, belongs to its lease time. Examples, put "a" = "bc" outside of a
@@ -21,7 +22,7 @@ import { commandTimeMsMax, principalBytesMax, sessionNameBytesMax } from "./limi
 
 /** What clients ask for. */
 export type KeyCommandType = "put" | "delete";
-export type CommandType = KeyCommandType | "clock";
+export type CommandType = KeyCommandType | "clock" | "boots";
 
 /** A command's place in its client's session (thesis 6.3). */
 export interface SessionStamp {
@@ -56,10 +57,17 @@ export interface ClockCommand extends CommandHead {
   readonly wallMs: number;
 }
 
-export type Command = KeyCommand | ClockCommand;
+/** Which starts of members' processes leaders have admitted. */
+export interface BootsCommand extends CommandHead {
+  readonly type: "boots";
+  /** See boots.ts. */
+  readonly boots: Bytes;
+}
+
+export type Command = KeyCommand | ClockCommand | BootsCommand;
 
 const version = 2;
-const typeNumbers: Record<CommandType, number> = { put: 1, delete: 2, clock: 3 };
+const typeNumbers: Record<CommandType, number> = { put: 1, delete: 2, clock: 3, boots: 4 };
 const timeOffset = 2;
 
 export function encodeCommand(writer: ByteWriter, command: Command): void {
@@ -76,6 +84,10 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
   writer.bytes(command.principal);
   if (command.type === "clock") {
     writer.varint(command.wallMs);
+    return;
+  }
+  if (command.type === "boots") {
+    writer.bytes(command.boots);
     return;
   }
   writer.bytes(command.key);
@@ -95,6 +107,11 @@ export function decodeCommand(bytes: Bytes): Command {
     const wallMs = checkTime(reader.varint());
     reader.end();
     return { type, timeMs, session, principal, wallMs };
+  }
+  if (type === "boots") {
+    const boots = reader.bytes();
+    reader.end();
+    return { type, timeMs, session, principal, boots };
   }
   const key = reader.bytes();
   const value = type === "put" ? reader.bytes() : noBytes;
@@ -120,6 +137,7 @@ function decodeType(number: number): CommandType {
   if (number === typeNumbers.put) return "put";
   if (number === typeNumbers.delete) return "delete";
   if (number === typeNumbers.clock) return "clock";
+  if (number === typeNumbers.boots) return "boots";
   throw new DecodeError(`a command has the unknown type ${number}`);
 }
 

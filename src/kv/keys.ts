@@ -1,7 +1,7 @@
 /**
  * The key space of the store, by first byte. Everything but `x` is replicated, and belongs into a snapshot.
  *
- *     c  configuration      k  user keys      l  leases      m  meta      s  sessions      x  local
+ *     b  boots      c  configuration      k  user keys      l  leases      m  meta      s  sessions      x  local
  */
 import { type Bytes, fromUtf8Strict, toUtf8 } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
@@ -9,6 +9,7 @@ import { DecodeError } from "../lib/codec.ts";
 const userByte = 0x6b;
 const sessionByte = 0x73;
 
+export const bootsKey: Bytes = toUtf8("b");
 export const configurationKey: Bytes = toUtf8("c");
 export const metaKey: Bytes = toUtf8("m");
 export const sessionPrefix: Bytes = toUtf8("s");

@@ -3,8 +3,17 @@ import type { Bytes } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf, replaceNodeAdvice } from "../lib/error.ts";
+import { type BootRow, decodeBoots, encodeBoots, noteBoots } from "./boots.ts";
 import { type Command, decodeCommand, type KeyCommand, type SessionStamp } from "./command.ts";
-import { configurationKey, metaKey, sessionKey, sessionNameOf, sessionPrefix, userKey } from "./keys.ts";
+import {
+  bootsKey,
+  configurationKey,
+  metaKey,
+  sessionKey,
+  sessionNameOf,
+  sessionPrefix,
+  userKey,
+} from "./keys.ts";
 import type { Result } from "./result.ts";
 import { type Admission, SessionTable } from "./session-table.ts";
 import { statusNumber } from "./status.ts";
@@ -27,6 +36,8 @@ export class StateMachine {
   #wallOffsetMs = 0;
   #applied = 0;
   #hash = 0;
+  #boots = new Map<string, BootRow>();
+  #bootsChanges = 0;
 
   /**
    * Takes up what the store holds, which is the state after the entry `applied`. Throws a KvraftError (CORRUPTION,
@@ -49,6 +60,9 @@ export class StateMachine {
       this.#hash = meta.hash;
       this.#sessions = new SessionTable(meta.bornFloorMs);
       this.#sessions.restore(readSessions(store));
+      const boots = store.get(bootsKey);
+      this.#boots = boots === undefined ? new Map() : decodeBoots(boots);
+      this.#bootsChanges++;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       throw new KvraftError("CORRUPTION", `Cannot read the state: ${error.message}; ${replaceNodeAdvice}`);
@@ -83,6 +97,16 @@ export class StateMachine {
     return this.#store.get(configurationKey);
   }
 
+  /** The last start of each node's process that a leader has admitted. */
+  get boots(): ReadonlyMap<string, BootRow> {
+    return this.#boots;
+  }
+
+  /** Counts the changes of `boots`. */
+  get bootsChanges(): number {
+    return this.#bootsChanges;
+  }
+
   get sessionCount(): number {
     return this.#sessions.size;
   }
@@ -100,6 +124,12 @@ export class StateMachine {
     this.#clockMs = Math.max(this.#clockMs, command.timeMs);
     if (command.type === "clock") {
       this.#wallOffsetMs = command.wallMs - this.#clockMs;
+      return { status: "OK", revision: this.#revision };
+    }
+    if (command.type === "boots") {
+      noteBoots(this.#boots, bootsOrStop(command.boots));
+      this.#bootsChanges++;
+      this.#store.put(bootsKey, encodeBoots(this.#boots), this.#revision);
       return { status: "OK", revision: this.#revision };
     }
     const { session } = command;
@@ -181,6 +211,18 @@ export class StateMachine {
 function mix(hash: number, value: number): number {
   const folded = (value ^ Math.floor(value / 0x1_0000_0000)) >>> 0;
   return Math.imul(hash ^ folded, 0x9e37_79b1) >>> 0;
+}
+
+function bootsOrStop(data: Bytes): Map<string, BootRow> {
+  try {
+    return decodeBoots(data);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new KvraftError(
+      "FORMAT",
+      `Cannot apply a command about boots: ${messageOf(error)}; upgrade this node`,
+    );
+  }
 }
 
 function decodeOrStop(index: number, data: Bytes): Command {

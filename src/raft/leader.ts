@@ -114,7 +114,8 @@ export class Leader {
   broadcastHeartbeat(): void {
     const { id: from, term, log } = this.#options;
     for (const [to, { match }] of this.#progress) {
-      const commit = Math.min(match, log.commit);
+      // Only what is decided in its own term shows that a receiver which lacks it has lost it.
+      const commit = this.hasCommittedInTerm ? Math.min(match, log.commit) : 0;
       this.#options.send({ kind: "heartbeat", from, to, term, commit, context: this.#reads.context });
     }
   }
@@ -172,6 +173,11 @@ export class Leader {
 
   reportUnreachable(id: NodeId): void {
     this.#progress.get(id)?.becomeUnreachable();
+  }
+
+  /** What a process of this node said goes for no other one of its. */
+  forget(id: NodeId): void {
+    if (this.#progress.has(id)) this.#progress.set(id, Progress.unheard(this.#options.log.lastIndex + 1));
   }
 
   readIndex(context: number): void {

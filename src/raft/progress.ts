@@ -34,6 +34,14 @@ export class Progress {
     this.next = next;
   }
 
+  /** Of a follower that has started again, or is another one under the same name. */
+  static unheard(next: Index): Progress {
+    const progress = new Progress(next);
+    progress.isActive = false;
+    progress.wasActive = false;
+    return progress;
+  }
+
   /** Answered lately: not longer ago than two questions about the quorum. */
   get isHeard(): boolean {
     return this.isActive || this.wasActive;

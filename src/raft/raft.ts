@@ -194,6 +194,11 @@ export class Raft {
     return { ok: true };
   }
 
+  /** The process that spoke for this node counts no more: the next one is asked anew for all that it has and hears. */
+  forget(id: NodeId): void {
+    this.#office?.forget(id);
+  }
+
   /** Messages to this peer are being lost. */
   reportUnreachable(id: NodeId): void {
     this.#office?.reportUnreachable(id);

@@ -10,6 +10,7 @@
  *     field      = tag:u8 bytes
  *     tags       = 1 text of the refusal | 2 leader, host:port | 3 boot id, 16 hexadecimal digits
  *                | 4 servers, host:port separated by spaces | 5 where the sender listens, host:port
+ *                | 6 start of the sender's process: number varint, boot id 8 bytes, term varint, index varint
  *
  * An id of zeros is none, or not known. Fields with unknown tags are skipped, so that later versions may add some.
  *
@@ -22,9 +23,12 @@
  *
  *     03   10     30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66    04   07     61 3A 31 20 62 3A 32
  *     tag  bytes  "0123456789abcdef"                                 tag  bytes  "a:1 b:2"
+ *
+ * Example of a start, the third of its folder, which found term 5 and the log's end at 200:
+ * 06 0C 03 0123456789ABCDEF 05 C8 01.
  */
 import { type Bytes, fromUtf8, toUtf8 } from "../lib/bytes.ts";
-import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
+import { ByteReader, ByteWriter, DecodeError } from "../lib/codec.ts";
 import { helloServersBytesMax, helloTextBytesMax } from "./limits.ts";
 import { printable } from "./printable.ts";
 
@@ -39,6 +43,21 @@ export type HelloRole = "peer" | "client";
 /** What a connection is for: peers keep large and urgent apart (control, bulk), `form` is the formation of a cluster. */
 export type HelloPurpose = "control" | "bulk" | "client" | "form";
 
+/** A start of a node's process, as its data folder lists it. */
+export interface Boot {
+  /** Its place in the folder's list, from 1. */
+  readonly number: number;
+  /** 16 hexadecimal digits, drawn at the start. */
+  readonly id: string;
+}
+
+/** What a member's process says of itself: the boot, and the term and the last log index that it read from disk then. */
+export interface ProcessStart {
+  readonly boot: Boot;
+  readonly term: number;
+  readonly index: number;
+}
+
 export interface Hello {
   readonly versionMin: number;
   readonly versionMax: number;
@@ -50,6 +69,8 @@ export interface Hello {
   readonly purpose: HelloPurpose;
   /** `host:port` where the sender, a peer, is found; undefined when it does not say. A stranger's text: parse it. */
   readonly address?: string;
+  /** Of a member; undefined before its cluster is formed, and for clients. */
+  readonly start?: ProcessStart;
 }
 
 /**
@@ -57,9 +78,21 @@ export interface Hello {
  * - `node`    the node id is not welcome     - `role`    the role may not connect to this port
  * - `busy`    too many connections           - `state`   the node cannot serve that purpose now
  * - `removed` the node was removed from the cluster, and is told so
+ * - `boot`    the sender's folder lacks what the answerer remembers of its node: a copy, or set back in time
+ * - `condemned` the same, said by a leader that has committed in its term: the sender never starts again
  * - `unknown` a code of a later version
  */
-export type RefusalCode = "version" | "cluster" | "node" | "role" | "busy" | "state" | "removed" | "unknown";
+export type RefusalCode =
+  | "version"
+  | "cluster"
+  | "node"
+  | "role"
+  | "busy"
+  | "state"
+  | "removed"
+  | "boot"
+  | "condemned"
+  | "unknown";
 export type HelloCode = "accepted" | RefusalCode;
 
 export interface HelloReply {
@@ -83,6 +116,8 @@ export interface HelloReply {
    * that fit into helloServersBytesMax, whole ones. What is read is a stranger's ASCII text: parse each of them.
    */
   readonly servers: string;
+  /** Of a member's process; undefined before its cluster is formed. */
+  readonly start?: ProcessStart;
 }
 
 /** The hello of this build. */
@@ -105,6 +140,7 @@ export function encodeHello(output: ByteWriter, hello: Hello): void {
   output.id(hello.clusterId);
   output.id(hello.nodeId);
   writeField(output, addressTag, hello.address ?? "");
+  writeStart(output, hello.start);
 }
 
 /** Throws DecodeError. */
@@ -119,8 +155,8 @@ export function decodeHello(input: ByteReader): Hello {
   if (role === undefined || role === "") throw new DecodeError("the hello has an unknown role");
   if (purpose === undefined || purpose === "") throw new DecodeError("the hello has an unknown purpose");
   const hello = { versionMin, versionMax, role, purpose, clusterId: input.id(), nodeId: input.id() };
-  const { address } = readFields(input);
-  return address === "" ? hello : { ...hello, address };
+  const { address, start } = readFields(input);
+  return { ...hello, ...(address !== "" && { address }), ...(start && { start }) };
 }
 
 export function encodeHelloReply(output: ByteWriter, reply: HelloReply): void {
@@ -136,6 +172,7 @@ export function encodeHelloReply(output: ByteWriter, reply: HelloReply): void {
   writeField(output, leaderTag, reply.leader);
   writeField(output, bootIdTag, reply.bootId);
   writeField(output, serversTag, reply.servers);
+  writeStart(output, reply.start);
 }
 
 /** Throws DecodeError. */
@@ -152,8 +189,8 @@ export function decodeHelloReply(input: ByteReader): HelloReply {
     valueBytesMax: input.u32(),
   };
   if (reply.timeMs > timeMsMax) throw new DecodeError("the hello's answer has a time that no clock shows");
-  const { text, leader, bootId, servers } = readFields(input);
-  return { ...reply, text, leader, bootId, servers };
+  const { text, leader, bootId, servers, start } = readFields(input);
+  return { ...reply, text, leader, bootId, servers, ...(start && { start }) };
 }
 
 /** The last moment that a Date can hold: what is added to it for as long as a connection lasts stays a whole number. */
@@ -173,12 +210,15 @@ const helloCodes = [
   "busy",
   "state",
   "removed",
+  "boot",
+  "condemned",
 ] as readonly HelloCode[];
 const textTag = 1;
 const leaderTag = 2;
 const bootIdTag = 3;
 const serversTag = 4;
 const addressTag = 5;
+const startTag = 6;
 
 function readMagic(input: ByteReader): void {
   if (input.u32() !== magic) throw new DecodeError("the hello does not start with KVRF");
@@ -197,16 +237,37 @@ function writeField(output: ByteWriter, tag: number, text: string): void {
   output.bytes(bytes);
 }
 
+function writeStart(output: ByteWriter, start: ProcessStart | undefined): void {
+  if (start === undefined) return;
+  const field = new ByteWriter(32);
+  field.varint(start.boot.number);
+  field.id(start.boot.id);
+  field.varint(start.term);
+  field.varint(start.index);
+  output.u8(startTag);
+  output.bytes(field.view());
+}
+
+/** Later versions may add to it. */
+function readStart(bytes: Bytes): ProcessStart {
+  const reader = new ByteReader(bytes);
+  const boot = { number: reader.varint(), id: reader.id() };
+  return { boot, term: reader.varint(), index: reader.varint() };
+}
+
 /** Of a hello, or of an answer. */
 interface Fields extends Pick<HelloReply, "text" | "leader" | "bootId" | "servers"> {
   readonly address: string;
+  readonly start: ProcessStart | undefined;
 }
 
 function readFields(input: ByteReader): Fields {
   const fields = { text: "", leader: "", bootId: "", servers: "", address: "" };
+  let start: ProcessStart | undefined;
   while (input.remaining > 0) {
     const tag = input.u8();
     const bytes = input.bytes(); // Unknown ones may be longer than ours: the frame bounds them.
+    if (tag === startTag) start = readStart(bytes);
     const text = printable(fromUtf8(cut(tag, bytes)));
     if (tag === textTag) fields.text = text;
     else if (tag === leaderTag) fields.leader = text;
@@ -214,7 +275,7 @@ function readFields(input: ByteReader): Fields {
     else if (tag === bootIdTag) fields.bootId = /^[0-9a-f]{16}$/.test(text) ? text : "";
     else if (tag === serversTag) fields.servers = /^[\x20-\x7e]*$/.test(text) ? text : "";
   }
-  return fields;
+  return { ...fields, start };
 }
 
 /** As much as a field may have; of the servers whole addresses, since half of one is another one. */

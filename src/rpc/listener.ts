@@ -38,7 +38,7 @@ export type Greeting = {
   readonly refusal?: { readonly code: RefusalCode; readonly text: string };
 } & Omit<HelloReply, "code" | "text" | "version" | Optional> &
   Partial<Pick<HelloReply, Optional>>;
-type Optional = "timeMs" | "bootId" | "servers";
+type Optional = "timeMs" | "bootId" | "servers" | "start";
 
 /** Who is behind a listener. `frame` and `closed` are told of connections that `greet` accepted. */
 export interface ListenerOwner<Context> extends ConnectionOwner<Context> {

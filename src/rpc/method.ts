@@ -24,6 +24,7 @@ export const method = {
   installSnapshot: 22,
   timeoutNow: 23,
   agreement: 24,
+  boots: 25,
   form: 32,
 } as const;
 
@@ -51,6 +52,7 @@ const names: { readonly [number: number]: string | undefined } = {
   [method.installSnapshot]: "Raft.InstallSnapshot",
   [method.timeoutNow]: "Raft.TimeoutNow",
   [method.agreement]: "Raft.Agreement",
+  [method.boots]: "Raft.Boots",
   [method.form]: "Raft.Form",
 };
 

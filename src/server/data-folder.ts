@@ -12,6 +12,8 @@ import type { Entry, NodeId } from "../raft/types.ts";
 import { removeLogLeftovers } from "../raftlog/leftovers.ts";
 import type { LogOwner } from "../raftlog/options.ts";
 import { Persister } from "../raftlog/persister.ts";
+import { BootList } from "./boot-list.ts";
+import { BootMemory } from "./boot-memory.ts";
 import { serverListText } from "./formation-messages.ts";
 import {
   aloneIdentity,
@@ -25,21 +27,34 @@ import { newId } from "./ids.ts";
 import { encodeMembers } from "./members.ts";
 
 /**
- * A node's folder: `LOCK`, `identity`, the Raft log in `log`, the store in `store`, and `condemned` if its state is
- * wrong. Opening refuses a folder that is not this node's, or whose parts contradict each other, and changes nothing then.
+ * A node's folder: `LOCK`, `identity`, its starts in `boots`, those of the others in `admitted`, the Raft log in `log`, the
+ * store in `store`, and `condemned` or `condemned-boots` if it must not be used any more. Opening refuses a folder that is
+ * not this node's, or whose parts contradict each other, and changes nothing then.
  */
 export class DataFolder {
   readonly identity: Identity;
+  /** This start is in it, durably. */
+  readonly boots: BootList;
+  readonly memory: BootMemory;
   readonly #env: Env;
   readonly #config: ServerConfig;
   readonly #report: (line: string) => void;
   #log: Persister | undefined;
+  /** Told when what is to be remembered of the others cannot be written. */
+  failed: (error: Error) => void = () => {};
 
   constructor(env: Env, config: ServerConfig, identity: Identity, report: (line: string) => void) {
     this.#env = env;
     this.#config = config;
     this.identity = identity;
     this.#report = report;
+    this.memory = BootMemory.open(env.disk, config.dataDir, (error) => this.failed(error));
+    try {
+      this.boots = BootList.begin(env.disk, config.dataDir, newId(env));
+    } catch (error) {
+      this.memory.close();
+      throw error;
+    }
   }
 
   get storeFolder(): string {
@@ -89,9 +104,15 @@ export class DataFolder {
     );
   }
 
-  /** Stores why the state is wrong: no start goes on from it. */
-  condemn(why: string): void {
-    replaceFile(this.#env.disk, this.#config.dataDir, condemnedName, toUtf8(why));
+  /** Stores why no start goes on from this folder: its state is wrong, or it went back in time. */
+  condemn(what: Condemned, why: string): void {
+    const name = what === "state" ? condemnedName : rolledBackName;
+    try {
+      replaceFile(this.#env.disk, this.#config.dataDir, name, toUtf8(why));
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#report(error.message);
+    }
   }
 
   /** Stores that this node, which was alone, is a member of that cluster from now on. */
@@ -103,8 +124,13 @@ export class DataFolder {
 
   close(): void {
     this.#log?.close();
+    this.memory.close();
+    this.boots.close();
   }
 }
+
+/** Why a folder is used no more: its state differs from a majority's, or it lacks what its node has promised. */
+export type Condemned = "state" | "boots";
 
 /** `isJoining`: the server was told to ask a cluster to let it in, if it is in none. */
 export function openDataFolder(
@@ -121,9 +147,11 @@ export function openDataFolder(
     if (found.state === "formed") checkHasLog(env.disk, dataDir);
     if (found.origin !== undefined && found.state !== "formed") checkPrepared(env.disk, config, found);
     const condemned = condemnationOf(env.disk, dataDir);
-    if (condemned !== undefined) throw new KvraftError("CORRUPTION", condemned);
+    if (condemned !== undefined)
+      throw new KvraftError(condemned.what === "state" ? "CORRUPTION" : "IDENTITY", condemned.why);
     const identity = isStarted(found) ? found : startPrepared(env, config, found);
     removeLeftovers(env, dataDir, identity, report);
+    if (identity.state !== "formed" && identity.state !== "joined") createBoots(env.disk, dataDir);
     return new DataFolder(env, config, identity, report);
   }
   for (const part of [logFolder(dataDir), `${dataDir}/store`])
@@ -133,6 +161,7 @@ export function openDataFolder(
         `Cannot use "${dataDir}": "${part}" holds data, but the file identity is missing, and nobody knows whose data it ` +
           `is; ${replaceNodeAdvice}`,
       );
+  createBoots(env.disk, dataDir);
   const identity = aloneIdentity(config.me, newId(env) as NodeId);
   writeIdentity(env.disk, dataDir, identity);
   return new DataFolder(env, config, identity, report);
@@ -147,10 +176,22 @@ export function followStore(log: Persister, { logStart, applied }: LevelDB): voi
   if (isLatest && log.term(logStart.index) !== logStart.term) log.restartSync(logStart);
 }
 
-/** Why the state in a folder was found to be wrong; undefined when it was not. */
-export function condemnationOf(disk: Disk, dataDir: string): string | undefined {
-  const bytes = disk.read(`${dataDir}/${condemnedName}`);
-  return bytes === undefined ? undefined : fromUtf8(bytes);
+/** Why a folder must not be used any more; undefined when it may. */
+export function condemnationOf(disk: Disk, dataDir: string): { what: Condemned; why: string } | undefined {
+  for (const [what, name] of [
+    ["state", condemnedName],
+    ["boots", rolledBackName],
+  ] as const) {
+    const bytes = disk.read(`${dataDir}/${name}`);
+    if (bytes !== undefined) return { what, why: fromUtf8(bytes) };
+  }
+  return undefined;
+}
+
+/** Files that a folder without data may lack, and one with data may not: without them it would be taken for a new one. */
+export function createBoots(disk: Disk, dataDir: string): void {
+  BootList.create(disk, dataDir);
+  BootMemory.create(disk, dataDir);
 }
 
 export function corruptLog(dataDir: string, why: string): KvraftError {
@@ -161,6 +202,7 @@ export function corruptLog(dataDir: string, why: string): KvraftError {
 export const restoredEntry: Applied = { index: 1, term: 1 };
 
 const condemnedName = "condemned";
+const rolledBackName = "condemned-boots";
 
 function logFolder(dataDir: string): string {
   return `${dataDir}/log`;

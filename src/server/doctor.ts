@@ -9,6 +9,8 @@ import { type ErrorCode, KvraftError, replaceNodeAdvice } from "../lib/error.ts"
 import { type Finding, type Progress, problemOf } from "../lib/examination.ts";
 import { checkLog, type LogCheck, type LogSummary, ownerOfLog } from "../raftlog/check-log.ts";
 import type { LogOwner } from "../raftlog/options.ts";
+import { BootList } from "./boot-list.ts";
+import { BootMemory } from "./boot-memory.ts";
 import { condemnationOf, restoredEntry } from "./data-folder.ts";
 import { type FolderIdentity, readIdentity } from "./identity.ts";
 import { encodeMembers } from "./members.ts";
@@ -45,6 +47,7 @@ export function* examineDataFolder(env: CheckEnv, folder: string): Generator<Doc
     const examination = new Examination(env, folder);
     examination.readIdentity();
     examination.readCondemnation();
+    examination.checkBoots();
     for (const progress of examination.checkLog()) yield { part: "log", ...progress };
     for (const progress of examination.checkStore()) yield { part: "store", ...progress };
     return examination.conclude();
@@ -93,8 +96,10 @@ class Examination {
 
   readCondemnation(): void {
     const condemned = condemnationOf(this.#env.disk, this.#folder);
-    if (condemned !== undefined)
-      this.#find("CORRUPTION", `${this.#folder}/condemned`, condemned, "the state that a majority has");
+    if (condemned?.what === "state")
+      this.#find("CORRUPTION", `${this.#folder}/condemned`, condemned.why, "the state that a majority has");
+    else if (condemned !== undefined)
+      this.#find("IDENTITY", `${this.#folder}/condemned-boots`, condemned.why, "the folder that ran last");
   }
 
   readIdentity(): void {
@@ -113,6 +118,22 @@ class Examination {
       if (!(error instanceof KvraftError)) throw error;
       this.#find(error.code, file, problemOf(error), "a whole identity");
     }
+  }
+
+  /** Of a member: a folder without data may have none. */
+  checkBoots(): void {
+    const { disk } = this.#env;
+    if (this.#identity?.state !== "formed" && this.#identity?.state !== "joined") return;
+    for (const [name, wanted, check] of [
+      ["boots", "a list of all starts", () => BootList.check(disk, this.#folder)],
+      ["admitted", "a slot that is whole", () => BootMemory.check(disk, this.#folder)],
+    ] as const)
+      try {
+        check();
+      } catch (error) {
+        if (!(error instanceof KvraftError)) throw error;
+        this.#find(error.code, `${this.#folder}/${name}`, problemOf(error), wanted);
+      }
   }
 
   *checkLog(): Generator<Progress> {

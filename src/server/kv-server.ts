@@ -68,7 +68,6 @@ export class KVServer {
   readonly #folder: DataFolder;
   readonly #ended = Promise.withResolvers<KvraftError | undefined>();
   readonly #listener: Listener<Guest>;
-  readonly #bootId: string;
   /** Connections that members have dialled, the last one of each kind. */
   readonly #guests = new Map<string, Connection<Guest>>();
   readonly #admission = new PeerAdmission();
@@ -103,7 +102,6 @@ export class KVServer {
     this.#config = { ...config, limits: { ...config.limits } };
     this.#env = env;
     this.#log = log;
-    this.#bootId = newId(env);
     this.#folder = folder;
     this.stopped = this.#ended.promise.finally(() => lock.release());
     this.#listener = this.#listen();
@@ -167,9 +165,13 @@ export class KVServer {
       failed: (error) => this.#fail(error),
       removed: (nodeIds) => this.#hangUpOn(nodeIds),
       membersChanged: () => this.#tellClients(),
-      sendBack: (message) => this.#sendBack(message),
+      sendBack: (message, bootId) => this.#sendBack(message, bootId),
       tellBack: (number, write) => this.#tellBack(number, write),
-      addressOf: (nodeId) => this.#guests.get(guestName(nodeId, "control"))?.context?.address,
+      addressOf: (nodeId, bootId) => this.#guestOf(nodeId, bootId, "control")?.context?.address,
+      tellGuest: (nodeId, bootId, number, write) =>
+        tell(this.#guestOf(nodeId, bootId, "control"), number, write),
+      isGuest: (nodeId, bootId) => this.#guestOf(nodeId, bootId, "control") !== undefined,
+      hangUp: (nodeId, isIt, text) => this.#hangUpOnProcesses(nodeId, isIt, text),
     });
   }
 
@@ -186,14 +188,18 @@ export class KVServer {
     });
   }
 
-  #sendBack(message: Message): boolean {
-    const connection = this.#guests.get(guestName(message.to, laneOf(message)));
-    const body = connection?.begin(frameKind.message, methodOf[message.kind], 0);
-    if (connection === undefined || body === undefined) return false;
-    encodeMessage(body, message);
-    connection.end();
-    connection.flush();
-    return true;
+  #sendBack(message: Message, bootId: string): boolean {
+    const connection = this.#guestOf(message.to, bootId, laneOf(message));
+    return tell(connection, methodOf[message.kind], (body) => encodeMessage(body, message));
+  }
+
+  #guestOf(nodeId: NodeId, bootId: string, purpose: HelloPurpose): Connection<Guest> | undefined {
+    return this.#guests.get(guestName(nodeId, bootId, purpose));
+  }
+
+  #hangUpOnProcesses(nodeId: NodeId, isIt: (bootId: string) => boolean, text: string): void {
+    const isTheirs = ({ context }: Connection<Guest>) => context?.peer === nodeId && isIt(context.bootId);
+    this.#listener.closeWhere(isTheirs, text);
   }
 
   #tellBack(number: number, write: (body: ByteWriter) => void): void {
@@ -305,8 +311,9 @@ export class KVServer {
     const timeMs = this.#node?.leaseMs ?? 0;
     const welcome = {
       ...{ clusterId, nodeId, timeMs, keyBytesMax: keyBytes, valueBytesMax: valueBytes, leader },
-      bootId: this.#bootId,
+      bootId: this.#folder.boots.boot.id,
       servers: this.#node?.serverAddresses.join(" ") ?? "",
+      ...(this.#node && { start: this.#node.start }),
     };
     const refusal = this.#refusalOf(hello);
     if (refusal !== undefined) return { ...welcome, refusal };
@@ -318,10 +325,11 @@ export class KVServer {
       hello.role === "peer" &&
       this.#admission.admit(connection, hello.nodeId as NodeId, hello.purpose, isMember, unknownMax);
     if (problem) return { ...welcome, refusal: { code: "busy", text: problem } };
-    connection.context = { purpose: hello.purpose, peer, address: hello.address, isDirty: false };
-    if (peer !== undefined) {
-      this.#guests.set(guestName(peer, hello.purpose), connection);
-      this.#node?.cameBack(peer, hello.address);
+    const bootId = hello.start?.boot.id ?? "";
+    connection.context = { purpose: hello.purpose, peer, bootId, address: hello.address, isDirty: false };
+    if (peer !== undefined && hello.start !== undefined) {
+      this.#guests.set(guestName(peer, bootId, hello.purpose), connection);
+      this.#node?.cameBack(peer, hello.start, hello.address);
     }
     return welcome;
   }
@@ -341,14 +349,16 @@ export class KVServer {
       return { code: "removed", text: `Node ${hello.nodeId} was removed from cluster ${own}` };
     if (hello.clusterId !== own || !this.#node.isWelcome(hello.nodeId))
       return { code: "node", text: `Node ${hello.nodeId} is no member of cluster ${own}` };
-    return undefined;
+    if (hello.start === undefined)
+      return { code: "version", text: "A member says when its process was started; upgrade it" };
+    return this.#node.refusalOf(hello.nodeId as NodeId, hello.start.boot.id);
   }
 
   #frame(connection: Connection<Guest>, frame: Frame): void {
     if (this.#isDeaf) return;
     const guest = connection.context!;
     if (frame.kind === frameKind.message && guest.peer !== undefined && this.#node !== undefined)
-      this.#node.message(guest.peer, frame, "accepted");
+      this.#node.message(guest.peer, guest.bootId, frame, "accepted");
     else if (frame.kind === frameKind.request && guest.purpose === "client") this.#request(connection, frame);
     else if (frame.kind === frameKind.request && guest.peer !== undefined && isForPeers(frame.method))
       this.#request(connection, frame);
@@ -387,19 +397,21 @@ export class KVServer {
   }
 
   #closed(connection: Connection<Guest>, closing: Closing): void {
-    const { peer, purpose } = connection.context ?? {};
+    const { peer, bootId, purpose } = connection.context ?? {};
     this.#admission.gone(connection);
-    if (peer !== undefined && this.#guests.get(guestName(peer, purpose!)) === connection)
-      this.#replaceGuest(peer, purpose!);
+    if (peer !== undefined && this.#guestOf(peer, bootId!, purpose!) === connection)
+      this.#replaceGuest(peer, bootId!, purpose!);
     this.#log("debug", `the connection from ${connection.remote} is gone: ${closing.text}`);
   }
 
   /** A dial that its maker gave up may have come last: an earlier connection is the one in use then. */
-  #replaceGuest(peer: NodeId, purpose: HelloPurpose): void {
-    this.#guests.delete(guestName(peer, purpose));
+  #replaceGuest(peer: NodeId, bootId: string, purpose: HelloPurpose): void {
+    const name = guestName(peer, bootId, purpose);
+    this.#guests.delete(name);
     this.#listener.each((other) => {
-      if (other.isOpen && other.context?.peer === peer && other.context.purpose === purpose)
-        this.#guests.set(guestName(peer, purpose), other);
+      const { context } = other;
+      if (!other.isOpen || context?.peer !== peer) return;
+      if (context.bootId === bootId && context.purpose === purpose) this.#guests.set(name, other);
     });
   }
 
@@ -434,8 +446,22 @@ export class KVServer {
   }
 }
 
-function guestName(nodeId: NodeId, purpose: HelloPurpose): string {
-  return `${nodeId} ${purpose}`;
+function guestName(nodeId: NodeId, bootId: string, purpose: HelloPurpose): string {
+  return `${nodeId} ${bootId} ${purpose}`;
+}
+
+/** Sends a message at once; false when there is no connection, or its queue is full. */
+function tell(
+  connection: Connection<Guest> | undefined,
+  number: number,
+  write: (body: ByteWriter) => void,
+): boolean {
+  const body = connection?.begin(frameKind.message, number, 0);
+  if (connection === undefined || body === undefined) return false;
+  write(body);
+  connection.end();
+  connection.flush();
+  return true;
 }
 
 /** What members ask each other that is no message of Raft. */

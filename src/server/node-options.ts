@@ -28,9 +28,19 @@ export interface NodeOptions {
    * learn of, whose address comes with the configuration, and that comes with what it sends; and for a member that has
    * moved, whose new address can only be decided on when its votes and acknowledgements count.
    */
-  readonly sendBack: (message: Message) => boolean;
+  readonly sendBack: (message: Message, bootId: string) => boolean;
   /** Tells every member that has dialled this node. */
   readonly tellBack: (method: number, write: (body: ByteWriter) => void) => void;
-  /** Where a node that has dialled this one says that it is found. */
-  readonly addressOf: (nodeId: NodeId) => string | undefined;
+  /** Where a process that has dialled this one says that it is found. */
+  readonly addressOf: (nodeId: NodeId, bootId: string) => string | undefined;
+  /** Sends on a connection that this process has dialled; false when there is none. */
+  readonly tellGuest: (
+    nodeId: NodeId,
+    bootId: string,
+    method: number,
+    write: (body: ByteWriter) => void,
+  ) => boolean;
+  readonly isGuest: (nodeId: NodeId, bootId: string) => boolean;
+  /** Closes the connections that these processes of a node have dialled. */
+  readonly hangUp: (nodeId: NodeId, isIt: (bootId: string) => boolean, text: string) => void;
 }

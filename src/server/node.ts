@@ -4,35 +4,34 @@ import { LevelDB } from "../leveldb/level-db.ts";
 import { formatAddress, parseAddress } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
-import { KvraftError } from "../lib/error.ts";
-import { Raft } from "../raft/raft.ts";
-import type { EntryId, NodeId } from "../raft/types.ts";
+import { KvraftError, messageOf } from "../lib/error.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { EntryId, Message, NodeId } from "../raft/types.ts";
 import type { Persister } from "../raftlog/persister.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { Frame } from "../rpc/frame.ts";
+import type { ProcessStart } from "../rpc/hello.ts";
 import { method } from "../rpc/method.ts";
 import { Agreement } from "./agreement.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { ClusterTime } from "./cluster-time.ts";
 import { checkApplied, corruptLog, followStore } from "./data-folder.ts";
+import { DirtyGuests } from "./dirty-guests.ts";
 import { Driver, type DriverOwner } from "./driver.ts";
 import { checkEntries } from "./entry-check.ts";
 import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
-import {
-  appendBytesMax,
-  expireEveryMs,
-  handOverMsMax,
-  removedLingerMs,
-  unsealedMemtables,
-  windowBytesMax,
-} from "./limits.ts";
+import { expireEveryMs, handOverMsMax, removedLingerMs, unsealedMemtables } from "./limits.ts";
 import { LogCompaction } from "./log-compaction.ts";
+import { makeRaft } from "./make-raft.ts";
+import { MemberBoots } from "./member-boots.ts";
 import { MemberRequests } from "./member-requests.ts";
 import { decodeMembers, type Members, noMembers, wasRemoved } from "./members.ts";
 import type { NodeOptions } from "./node-options.ts";
+import { statusOf } from "./node-status.ts";
 import { OwnAddress } from "./own-address.ts";
 import { type PeerAddress, Peers } from "./peers.ts";
+import { ProcessLinks } from "./process-links.ts";
 import { decodeMessage } from "./raft-messages.ts";
 import { Replies } from "./replies.ts";
 import { SnapshotFetch } from "./snapshot-fetch.ts";
@@ -49,6 +48,7 @@ export class Node {
   readonly #raft: Raft;
   readonly #driver: Driver;
   readonly #time: ClusterTime;
+  readonly #boots: MemberBoots;
   readonly #peers: Peers;
   readonly #requests: ClientRequests;
   readonly #memberRequests: MemberRequests;
@@ -62,7 +62,7 @@ export class Node {
   /** A node that is no member as far as is known here, and that the state is fetched from: it knows the members. */
   #source: PeerAddress | undefined;
   #isRemoved = false;
-  readonly #dirty: Connection<Guest>[] = [];
+  readonly #dirty = new DirtyGuests(() => this.#driver.schedule());
   #expiry: Timer | undefined;
 
   /** Throws a KvraftError when log and store are not what this node wrote, and holds nothing then but the log. */
@@ -82,6 +82,7 @@ export class Node {
     this.#machine = this.#openMachine();
     this.#raft = this.#makeRaft();
     this.#driver = this.#makeDriver();
+    this.#boots = this.#makeBoots();
     this.#time = this.#makeTime();
     const replies = this.#makeReplies();
     this.#snapshotRequests = this.#makeSnapshotRequests(replies);
@@ -99,8 +100,12 @@ export class Node {
       address: formatAddress(config.servers[config.me]!),
       chance: prng.fork(),
       peers: this.#others,
+      start: this.start,
       log: (line) => options.log("info", line),
-      message: (from, frame) => this.message(from, frame, "dialled"),
+      message: (from, bootId, frame) => this.message(from, bootId, frame, "dialled"),
+      met: (nodeId, { start }) => this.#boots.answered(nodeId, start),
+      counts: (nodeId, bootId) => this.#boots.counts(nodeId, bootId),
+      refusedBy: (nodeId, isFinal, text) => this.#boots.refusedBy(nodeId, isFinal, text),
       gone: (nodeId, address) => {
         if (!this.#whereabouts.isElsewhere(nodeId, address)) this.#driver.reportGone(nodeId);
       },
@@ -152,10 +157,20 @@ export class Node {
     return this.#store.fileCount;
   }
 
-  /** A node of this cluster has connected to this one, and says where it is found. */
-  cameBack(nodeId: NodeId, address: string | undefined): void {
+  get start(): ProcessStart {
+    return this.#boots.start;
+  }
+
+  /** Why that process of a node of this cluster is not let in. */
+  refusalOf(nodeId: NodeId, bootId: string): ReturnType<MemberBoots["refusalOf"]> {
+    return this.#boots.refusalOf(nodeId, bootId);
+  }
+
+  /** A process of a node of this cluster has connected to this one, and says where it is found. */
+  cameBack(nodeId: NodeId, start: ProcessStart, address: string | undefined): void {
+    this.#boots.met(nodeId, start);
     this.#peers.cameBack(nodeId);
-    if (address !== undefined) this.#whereabouts.met(nodeId, address);
+    if (this.#boots.counts(nodeId, start.boot.id)) this.#whereabouts.met(nodeId, address);
   }
 
   isRemoved(nodeId: string): boolean {
@@ -163,21 +178,33 @@ export class Node {
   }
 
   /**
-   * A message from whoever said hello as this member, or answers where this node has dialled it. Throws a DecodeError,
+   * A message from whoever said hello as this process, or answers where this node has dialled it. Throws a DecodeError,
    * which closes the connection, for what no honest member sends.
    */
-  message(from: NodeId, frame: Frame, side: "accepted" | "dialled"): void {
-    if (frame.method === method.agreement) {
-      // It can end this node for good, and anybody can say hello as a majority.
-      if (side === "accepted") throw new DecodeError("a hash is believed only where this node has dialled");
-      return this.#agreement.heard(from, frame.reader());
-    }
+  message(from: NodeId, bootId: string, frame: Frame, side: "accepted" | "dialled"): void {
+    if (frame.method === method.boots) return this.#boots.heard(from, bootId, frame.reader());
+    // It can end this node for good, and anybody can say hello as a majority.
+    if (frame.method === method.agreement && side === "accepted")
+      throw new DecodeError("a hash is believed only where this node has dialled");
+    if (!this.#boots.counts(from, bootId)) return;
+    if (frame.method === method.agreement) return this.#agreement.heard(from, frame.reader());
     const message = decodeMessage(frame.method, frame.reader(), from, this.identity.nodeId);
     checkEntries(message);
-    const problem = this.#driver.step(message);
+    if (!this.#boots.mayStep(message, bootId, this.#stepLater)) return;
+    const problem = this.#step(message);
     if (problem !== undefined) throw new DecodeError(`no member can have sent it: ${problem}`);
-    this.#time.heard(message);
   }
+
+  #step(message: Message): string | undefined {
+    const problem = this.#driver.step(message);
+    if (problem === undefined) this.#time.heard(message);
+    return problem;
+  }
+
+  readonly #stepLater = (message: Message): void => {
+    const problem = this.#step(message);
+    if (problem !== undefined) this.#options.log("warn", `No member can have sent a message: ${problem}`);
+  };
 
   /** A request of a client. */
   request(connection: Connection<Guest>, frame: Frame): void {
@@ -239,7 +266,7 @@ export class Node {
     this.#whereabouts.stop();
     this.#ownAddress.stop();
     this.#lostLeadership();
-    this.#flushClients();
+    this.#dirty.flush();
   }
 
   #openLog(): Persister {
@@ -263,27 +290,11 @@ export class Node {
   }
 
   #makeRaft(): Raft {
-    const { config, identity, prng, log } = this.#options;
-    const { tickMs, heartbeatMs, electionMinMs, electionMaxMs, diskStallMs } = config.timings;
-    const ticks = (ms: number) => Math.max(1, Math.round(ms / tickMs));
-    const { hardState } = this.#persister.readRaftState();
-    return new Raft({
-      id: identity.nodeId,
+    const { config, prng, log } = this.#options;
+    return makeRaft(this.identity.nodeId, config, this.#persister, prng, {
       configuration: this.#storedMembers(),
       decodeConfiguration: (data) => this.#decodeMembers(data),
-      hardState,
-      log: this.#persister,
       applied: this.#store.applied.index,
-      chance: prng.fork(),
-      heartbeatTicks: ticks(heartbeatMs),
-      electionTicksMin: ticks(electionMinMs),
-      electionTicksMax: ticks(electionMaxMs),
-      diskStallTicks: ticks(diskStallMs),
-      appendBytesMax,
-      windowBytesMax,
-      get uncommittedBytesMax() {
-        return config.limits.uncommittedBytes;
-      },
       trace: (line) => log("info", line),
     });
   }
@@ -321,9 +332,7 @@ export class Node {
     return {
       send: (raftMessage) => {
         const message = this.#time.stamped(raftMessage);
-        return (
-          this.#peers.send(message) || (!this.#peers.isConnected(message) && this.#options.sendBack(message))
-        );
+        return !this.#boots.maySend(message, this.#sendLater) || this.#send(message);
       },
       applied: (id: EntryId, result) => this.#requests.applied(id, result),
       readable: (context) => {
@@ -345,10 +354,39 @@ export class Node {
       messagesSent: () => this.#peers.flush(),
       turnEnds: () => {
         this.#memberRequests.turn();
-        this.#flushClients();
+        this.#boots.turn();
+        this.#dirty.flush();
       },
       failed: (error) => this.#options.failed(error),
     };
+  }
+
+  #send(message: Message): boolean {
+    if (this.#peers.send(message)) return true;
+    const bootId = this.#peers.isConnected(message) ? undefined : this.#boots.admittedBoot(message.to);
+    return bootId !== undefined && this.#options.sendBack(message, bootId);
+  }
+
+  /** What is said of an old term is of no use any more, and harmless. */
+  readonly #sendLater = (message: Message): void => {
+    this.#send(message);
+    this.#peers.flush();
+  };
+
+  #makeBoots(): MemberBoots {
+    const { env, config, folder, log, failed, addressOf } = this.#options;
+    folder.failed = (error) => failed(new KvraftError("IO_ERROR", messageOf(error)));
+    return new MemberBoots({
+      ...{ clock: env.clock, nodeId: this.identity.nodeId, dataDir: config.dataDir, folder, log, failed },
+      raft: this.#raft,
+      machine: this.#machine,
+      driver: () => this.#driver,
+      links: new ProcessLinks(() => this.#peers, this.#options),
+      silenceMs: 2 * config.timings.electionMaxMs,
+      isMember: (nodeId) => this.isMember(nodeId),
+      nameOf: (nodeId) => this.#addressOf(nodeId) || `node ${nodeId}`,
+      admitted: (nodeId, bootId) => this.#whereabouts.met(nodeId, addressOf(nodeId, bootId)),
+    });
   }
 
   #makeCompaction(): LogCompaction {
@@ -366,7 +404,7 @@ export class Node {
       revision: () => this.#machine.revision,
       leaseMs: () => this.#time.leaseMs,
       leaderAddress: () => this.leaderAddress,
-      markDirty: (connection) => this.#markDirty(connection),
+      markDirty: (connection) => this.#dirty.mark(connection),
     });
   }
 
@@ -420,12 +458,7 @@ export class Node {
 
   /** A start would go on from the same state, and might lead with it until hashes are compared again. */
   #differs(error: KvraftError): void {
-    try {
-      this.#options.folder.condemn(error.message);
-    } catch (cause) {
-      if (!(cause instanceof KvraftError)) throw cause;
-      this.#options.log("error", cause.message);
-    }
+    this.#options.folder.condemn("state", error.message);
     this.#options.failed(error);
   }
 
@@ -436,7 +469,7 @@ export class Node {
       ...{ env, clusterId, nodeId, address: config.servers[config.me]!, listed: config.servers },
       members: () => this.#members.list,
       isMet: (id) => this.#peers.isMet(id),
-      saidBy: addressOf,
+      saidBy: (id) => addressOf(id, this.#boots.admittedBoot(id) ?? ""),
       // A dial that is told of is not over yet.
       changed: () => env.clock.soon(() => this.#peers.update(this.#others)),
     });
@@ -473,48 +506,21 @@ export class Node {
     });
   }
 
-  #markDirty(connection: Connection<Guest>): void {
-    const guest = connection.context!;
-    if (guest.isDirty) return;
-    guest.isDirty = true;
-    this.#dirty.push(connection);
-    this.#driver.schedule();
-  }
-
-  #flushClients(): void {
-    for (const connection of this.#dirty) {
-      connection.context!.isDirty = false;
-      connection.flush();
-    }
-    this.#dirty.length = 0;
-  }
-
   #expire(): void {
     this.#time.check();
     this.#requests.expire();
     this.#memberRequests.expire();
     this.#snapshotRequests.expire();
+    this.#boots.tick();
     this.#expiry = this.#options.env.clock.after(expireEveryMs, () => this.#expire());
   }
 
   #status(): Record<string, unknown> {
-    const { role, term, commit, last, firstIndex } = this.#raft.getState();
+    const parts = { raft: this.#raft, driver: this.#driver, machine: this.#machine, store: this.#store };
     return {
-      address: formatAddress(this.#options.config.servers[this.#options.config.me]!),
-      nodeId: this.identity.nodeId,
-      clusterId: this.identity.clusterId,
-      state: this.identity.state,
-      role,
-      term,
-      commit,
-      applied: this.#driver.applied.index,
-      revision: this.#machine.revision,
+      ...statusOf(this.#options.config, this.identity, this.#persister, parts),
       leaseTimeMs: this.#time.leaseMs,
       wallTimeMs: this.#time.wallMs,
-      firstIndex,
-      lastIndex: last.index,
-      logBytes: this.#persister.bytes,
-      snapshotIndex: this.#store.applied.index,
       memberCount: this.#members.list.length,
       leader: this.leaderAddress,
       ...(this.#raft.isLeader ? { followers: this.#memberRequests.followers() } : {}),
@@ -532,7 +538,7 @@ export class Node {
    */
   #snapshotOffered(from: NodeId): void {
     if (!this.isMember(from)) {
-      const address = this.#options.addressOf(from);
+      const address = this.#options.addressOf(from, this.#boots.admittedBoot(from) ?? "");
       if (address === undefined || parseAddress(address) === undefined) return;
       // It may have moved since its last offer.
       const isNews = this.#source?.nodeId !== from || this.#source.address !== address;

@@ -6,7 +6,7 @@ import type { ByteWriter } from "../lib/codec.ts";
 import type { Chance, Message, NodeId } from "../raft/types.ts";
 import { ClientEnd, type DialFailure } from "../rpc/client-end.ts";
 import type { Frame } from "../rpc/frame.ts";
-import { type HelloReply, makeHello } from "../rpc/hello.ts";
+import { type HelloReply, makeHello, type ProcessStart } from "../rpc/hello.ts";
 import type { CallResult } from "../rpc/pending-calls.ts";
 import { LossVerdict } from "./loss-verdict.ts";
 import { encodeMessage, type Lane, laneOf, methodOf } from "./raft-messages.ts";
@@ -17,6 +17,8 @@ export interface PeerOptions {
   readonly nodeId: NodeId;
   /** `host:port` where this node is found: who does not know it yet can dial it back. */
   readonly address?: string;
+  /** What this process says of its own start. */
+  readonly start?: ProcessStart;
   readonly chance: Chance;
   readonly log: (line: string) => void;
   /**
@@ -26,7 +28,13 @@ export interface PeerOptions {
    * the same. Never told from inside a call to the peers.
    */
   /** A message that the peer sent back on a connection which this node has dialled. Throws DecodeError. */
-  readonly message?: (from: NodeId, frame: Frame) => void;
+  readonly message?: (from: NodeId, bootId: string, frame: Frame) => void;
+  /** The peer has answered a hello; returns whether its process is one to talk to. All are if not said. */
+  readonly met?: (nodeId: NodeId, reply: HelloReply) => boolean;
+  /** Whether this process of the peer counts: only then is it sent anything of Raft. All do if not said. */
+  readonly counts?: (nodeId: NodeId, bootId: string) => boolean;
+  /** The peer refuses this process for its boot; `isFinal` if it does so as a leader. */
+  readonly refusedBy?: (nodeId: NodeId, isFinal: boolean, text: string) => void;
   readonly gone?: (nodeId: NodeId, address: string) => void;
   /**
    * A dial has not met the node at that address: nobody answers there, or another node does, or one that says nothing.
@@ -53,6 +61,8 @@ export class Peer {
   readonly #ends: Record<Lane, ClientEnd>;
   /** The lanes on which the expected node has answered: another one must not get its messages. */
   readonly #isVerified: Record<Lane, boolean> = { control: false, bulk: false };
+  /** The boot of the process that answered there. */
+  readonly #boots: Record<Lane, string> = { control: "", bulk: "" };
   readonly #verdict: LossVerdict;
   /** The last thing told of this peer: redials that fail in the same way are no news. */
   #told = "";
@@ -70,7 +80,7 @@ export class Peer {
 
   send(message: Message): boolean {
     const lane = laneOf(message);
-    if (!this.#isVerified[lane]) return false;
+    if (!this.#mayUse(lane)) return false;
     const body = this.#ends[lane].beginMessage(methodOf[message.kind]);
     if (body === undefined) return false;
     encodeMessage(body, message);
@@ -79,7 +89,28 @@ export class Peer {
   }
 
   isConnected(message: Message): boolean {
-    return this.#isVerified[laneOf(message)];
+    return this.#mayUse(laneOf(message));
+  }
+
+  /** Whether that process answers here. */
+  isDialled(bootId: string): boolean {
+    return this.#isVerified.control && this.#boots.control === bootId;
+  }
+
+  /** Sends to that process, whether it counts or not; false when it does not answer here. */
+  tellProcess(bootId: string, method: number, write: (body: ByteWriter) => void): boolean {
+    if (!this.isDialled(bootId) || !this.#ends.control.send(method, write)) return false;
+    this.#ends.control.flush();
+    return true;
+  }
+
+  /** Drops the connections with those processes. */
+  hangUp(isIt: (bootId: string) => boolean, text: string): void {
+    for (const lane of ["control", "bulk"] as const) {
+      if (!this.#isVerified[lane] || !isIt(this.#boots[lane])) continue;
+      this.#isVerified[lane] = false;
+      this.#ends[lane].disconnect(text);
+    }
   }
 
   /** Whether it has answered on the connection for what is urgent. */
@@ -93,7 +124,7 @@ export class Peer {
   }
 
   call(method: number, write: (body: ByteWriter) => void, timeoutMs: number): Promise<CallResult> {
-    if (this.#isVerified.bulk) return this.#ends.bulk.call(method, write, timeoutMs);
+    if (this.#mayUse("bulk")) return this.#ends.bulk.call(method, write, timeoutMs);
     // The end would keep it for whoever answers the next dial.
     const text = `Cannot call ${this.#name}: node ${this.#nodeId} is not connected`;
     return Promise.resolve({ ok: false, reason: "unreachable", wasSent: false, text });
@@ -111,13 +142,18 @@ export class Peer {
     await Promise.all([this.#ends.control.close(), this.#ends.bulk.close()]);
   }
 
+  #mayUse(lane: Lane): boolean {
+    return this.#isVerified[lane] && (this.#options.counts?.(this.#nodeId, this.#boots[lane]) ?? true);
+  }
+
   #dial(lane: Lane, address: Address): ClientEnd {
-    const { env, chance, clusterId, nodeId, address: own } = this.#options;
-    const hello = makeHello({ clusterId, nodeId, role: "peer", purpose: lane, ...(own && { address: own }) });
+    const { env, chance, clusterId, nodeId, address: own, start } = this.#options;
+    const fields = { ...(own && { address: own }), ...(start && { start }) };
+    const hello = makeHello({ clusterId, nodeId, role: "peer", purpose: lane, ...fields });
     return new ClientEnd(env, address, hello, {
       keepConnected: { chance },
       onFrame: (frame) => {
-        if (this.#isVerified[lane]) this.#options.message?.(this.#nodeId, frame);
+        if (this.#isVerified[lane]) this.#options.message?.(this.#nodeId, this.#boots[lane], frame);
       },
       onConnected: (reply) => this.#connected(lane, reply),
       onLost: (text, wasSilent) => this.#lost(lane, text, wasSilent),
@@ -128,8 +164,10 @@ export class Peer {
   #connected(lane: Lane, reply: HelloReply): void {
     const isGone = lane === "control" && this.#verdict.isGone({ kind: "answer", reply });
     if (reply.nodeId === this.#nodeId) {
-      this.#isVerified[lane] = true;
-      if (this.#isVerified.control && this.#isVerified.bulk) this.#tell(`connected to ${this.#name}`);
+      this.#boots[lane] = reply.bootId;
+      this.#isVerified[lane] = this.#options.met?.(this.#nodeId, reply) ?? true;
+      if (!this.#isVerified[lane]) this.#ends[lane].disconnect("its process is refused");
+      else if (this.#isVerified.control && this.#isVerified.bulk) this.#tell(`connected to ${this.#name}`);
     } else {
       this.#tell(
         `Cannot use ${this.#name}: node ${reply.nodeId} answers there, ${this.#nodeId} was expected`,
@@ -159,8 +197,10 @@ export class Peer {
       this.#options.missed?.(this.#nodeId, this.address, reply?.nodeId as NodeId | undefined);
     if (isGone) this.#options.gone?.(this.#nodeId, this.address);
     // What another cluster says is not about this one.
-    if (reply?.code === "removed" && reply.clusterId === this.#options.clusterId)
-      this.#options.removed?.(failure.text);
+    if (reply?.clusterId !== this.#options.clusterId) return;
+    if (reply.code === "removed") this.#options.removed?.(failure.text);
+    else if ((reply.code === "boot" || reply.code === "condemned") && reply.nodeId === this.#nodeId)
+      this.#options.refusedBy?.(this.#nodeId, reply.code === "condemned", reply.text);
   }
 
   #tell(line: string): void {

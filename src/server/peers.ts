@@ -58,6 +58,21 @@ export class Peers {
     return this.#peers.get(nodeId)?.isMet === true;
   }
 
+  /** Whether that process of a node answers where this node dials it. */
+  isDialled(nodeId: NodeId, bootId: string): boolean {
+    return this.#peers.get(nodeId)?.isDialled(bootId) ?? false;
+  }
+
+  /** Sends to that process of a node at once; false when it does not answer where it is dialled. */
+  tellProcess(nodeId: NodeId, bootId: string, method: number, write: (body: ByteWriter) => void): boolean {
+    return this.#peers.get(nodeId)?.tellProcess(bootId, method, write) ?? false;
+  }
+
+  /** Drops the connections with those processes of a node. */
+  hangUp(nodeId: NodeId, isIt: (bootId: string) => boolean, text: string): void {
+    this.#peers.get(nodeId)?.hangUp(isIt, text);
+  }
+
   /** The node has connected to this one: it lives, whatever becomes of a dial that was made before. */
   cameBack(nodeId: NodeId): void {
     this.#peers.get(nodeId)?.cameBack();

@@ -66,9 +66,10 @@ export class Whereabouts {
   }
 
   /** This node is there: it has dialled and said so, or it has answered a dial. */
-  met(nodeId: NodeId, address: string): void {
+  met(nodeId: NodeId, address: string | undefined): void {
     const member = this.#find(nodeId);
-    if (member === undefined || address === this.#own || this.#options.isMet(nodeId)) return;
+    if (member === undefined || address === undefined || address === this.#own) return;
+    if (this.#options.isMet(nodeId)) return;
     const isAddress = parseAddress(address) !== undefined;
     if (isAddress && this.#book.found(member, address)) this.#options.changed();
   }

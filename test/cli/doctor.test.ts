@@ -19,7 +19,7 @@ import { LevelDB } from "../../src/leveldb/level-db.ts";
 import { toUtf8 } from "../../src/lib/bytes.ts";
 import { replaceNodeAdvice } from "../../src/lib/error.ts";
 import type { NodeId } from "../../src/raft/types.ts";
-import { DataFolder } from "../../src/server/data-folder.ts";
+import { createBoots, DataFolder } from "../../src/server/data-folder.ts";
 import { type Identity, writeIdentity } from "../../src/server/identity.ts";
 import { membersOf } from "../../src/server/members.ts";
 import { MemoryWorkers } from "../leveldb/memory-workers.ts";
@@ -43,8 +43,9 @@ const identity: Identity = {
 beforeAll(async () => {
   const tables = new SqliteTables();
   const config = { dataDir: whole, limits: defaultLimits, timings: defaultTimings } as ServerConfig;
-  const env = { disk, tables, workers: new MemoryWorkers({ disk, tables }) };
+  const env = { disk, tables, workers: new MemoryWorkers({ disk, tables }), random32: () => 1 };
   disk.createFolder(whole);
+  createBoots(disk, whole);
   writeIdentity(disk, whole, identity);
   const data = new DataFolder(
     env as unknown as ConstructorParameters<typeof DataFolder>[0],

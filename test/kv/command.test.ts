@@ -133,8 +133,8 @@ test("a version or type of the future is refused by its number", () => {
   const bytes = encode(put);
   bytes[0] = 3;
   expect(() => decodeCommand(bytes)).toThrow("version 3, 2 is known");
-  bytes.set([2, 4]);
-  expect(() => decodeCommand(bytes)).toThrow("unknown type 4");
+  bytes.set([2, 5]);
+  expect(() => decodeCommand(bytes)).toThrow("unknown type 5");
 });
 
 test("key and value are views: a put copies no bytes before it is applied", () => {

@@ -75,7 +75,7 @@ class Scene {
       { host: "sim", port: 0, roles: ["client"] },
       {
         greet: (_, connection) => {
-          connection.context = { purpose: "client", peer: undefined, isDirty: false };
+          connection.context = { purpose: "client", peer: undefined, bootId: "", isDirty: false };
           return { clusterId: noId, nodeId: noId, keyBytesMax: 0, valueBytesMax: 0, leader: "" };
         },
         frame: (connection, frame) => this.requests.handle(connection, frame),

@@ -41,6 +41,8 @@ export interface Observer {
   committed(raft: Raft, entries: readonly Entry[]): void;
   /** Before the core is told that the process which led it is gone. */
   toldGone(raft: Raft, id: NodeId): void;
+  /** Before the core is told that the process of this node counts no more. */
+  forgot(raft: Raft, id: NodeId): void;
   /** Before the core is told that a snapshot has taken the place of the state. */
   restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void;
   /** A state machine has taken up what its store holds: the state after entry `index`. */
@@ -73,7 +75,7 @@ function meet(raft: Raft): Observer | undefined {
 // production code has no hook for it and does not know.
 
 const { tick, overslept, step, start, readIndex, wrote } = Raft.prototype;
-const { changeConfiguration, transferLeadership, reportGone, restore } = Raft.prototype;
+const { changeConfiguration, transferLeadership, reportGone, restore, forget } = Raft.prototype;
 const { takeMessages, takeWrite, takeCommitted, takeReads } = Raft.prototype;
 
 Raft.prototype.tick = function (this: Raft): void {
@@ -123,6 +125,12 @@ Raft.prototype.transferLeadership = function (this: Raft, to?: NodeId) {
 Raft.prototype.reportGone = function (this: Raft, id: NodeId): void {
   meet(this)?.toldGone(this, id);
   reportGone.call(this, id);
+  observer?.stepped(this);
+};
+
+Raft.prototype.forget = function (this: Raft, id: NodeId): void {
+  meet(this)?.forgot(this, id);
+  forget.call(this, id);
   observer?.stepped(this);
 };
 

@@ -307,6 +307,11 @@ export class RaftChecker {
     this.stepped(raft);
   }
 
+  /** The node's next process says anew what it has. */
+  forgot(raft: Raft, id: NodeId): void {
+    this.#lifeOf(raft).matches.delete(id);
+  }
+
   /** A new life of a node begins, and its former one is over. */
   born(raft: Raft): void {
     const state = raft.getState();

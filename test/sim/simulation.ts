@@ -603,6 +603,10 @@ export class Simulation implements Observer {
     assert(false, `${this.#named(raft.getState().id)} is told that ${machine!.name} is gone, which leads it`);
   }
 
+  forgot(raft: Raft, id: NodeId): void {
+    this.#raft.forgot(raft, id);
+  }
+
   restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void {
     this.trace.add(() => `${this.#nameOfRunning()} has the state after entry ${describeId(snapshot)}`);
     this.#raft.restored(raft, snapshot, configuration);

@@ -148,7 +148,7 @@ export class StateChecker {
     );
     const hasEffect = found.revision === before + 1 && found.status === "OK";
     const command = decodeCommand(data);
-    if (command.type === "clock") return;
+    if (command.type === "clock" || command.type === "boots") return;
     const key = fromUtf8(command.key);
     this.keys.add(key);
     const old = this.#model.get(key);
