@@ -56,7 +56,7 @@ test("a hundred worlds keep what is promised", async () => {
       coverage[key as keyof Coverage] = (coverage[key as keyof Coverage] ?? 0) + count;
   }
   // A simulator that does little finds little.
-  expect(kinds.size).toBe(35);
+  expect(kinds.size).toBe(39);
   expect([...sizes].sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   expect(acknowledged).toBeGreaterThan(10_000);
   expect(storeWork.flushes).toBeGreaterThan(2000);
@@ -72,6 +72,9 @@ test("a hundred worlds keep what is promised", async () => {
   expect(coverage.restoredAgain).toBeGreaterThan(2);
   expect(coverage.forgotten).toBeGreaterThan(0);
   expect(coverage.handedOver).toBeGreaterThan(30);
+  expect(coverage.mistakes).toBeGreaterThan(2);
+  expect(coverage.addressChanges).toBeGreaterThan(10);
+  expect(coverage.sharedAddresses).toBeGreaterThan(5);
   expect(coverage.hangingLeaders).toBeGreaterThan(0);
   expect(coverage.hopeless).toBeLessThan(5);
 }, 400_000);
