@@ -1,8 +1,9 @@
 import type { OperatorCounts } from "./operator.ts";
 import type { RaftCoverage } from "./raft-checker.ts";
+import type { NetCounts } from "./sky.ts";
 
 /** What a run has had of what comes in some runs only: how often. */
-export interface Coverage extends RaftCoverage, OperatorCounts {
+export interface Coverage extends RaftCoverage, OperatorCounts, Omit<NetCounts, "delivered"> {
   /** Files that were dropped from the front of a log. */
   dropped: number;
   /** Nodes that have learned that they were removed. */
@@ -12,13 +13,6 @@ export interface Coverage extends RaftCoverage, OperatorCounts {
   restoredAgain: number;
   /** Founders that were forgotten when the others were prepared from the backup. */
   forgotten: number;
-  /** Directions of connections whose bytes a silent network took, and that brought them late. */
-  silenced: number;
-  retransmitted: number;
-  /** Knocks of dials that a silent network took. */
-  unansweredDials: number;
-  /** Dials whose name was never answered for. */
-  hangingLookups: number;
   /** Leaders whose stores hung for so long that they had to hand over. */
   hangingLeaders: number;
   /** Configurations in which a member has another address, and in which two have one. */

@@ -58,14 +58,16 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
       const by = prng.pick(["machines", "machines", "clients"] as const);
       return { kind, target, by, isReset: prng.chance(3, 4), forMs };
     }
-    case "lag-handover":
+    case "lag-handover": {
+      const [lagging, next] = drawOrder(prng, nodes);
       return {
         kind,
-        target: prng.int(0, nodes - 1),
+        target: lagging!,
+        next: next ?? lagging!,
         forMs: prng.int(800, 3000),
-        writeMs: prng.int(20, 400),
-        afterMs: prng.int(0, 1500),
+        takeMs: prng.int(120, 520),
       };
+    }
     case "total-silence":
       return { kind, forMs: drawSilence(prng).forMs };
     case "store-hang":

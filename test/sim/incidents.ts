@@ -1,7 +1,9 @@
+import type { Address } from "../../src/lib/address.ts";
 import { unreachable } from "../../src/lib/assert.ts";
 import { rot } from "./bit-rot.ts";
+import { type Effect, IncidentEffects, lateKinds } from "./incident-effects.ts";
 import type { SimOperator } from "./operator.ts";
-import { describeIncident, type Incident, type Target } from "./plan.ts";
+import { describeIncident, type Incident, type IncidentKind, type Plan, type Target } from "./plan.ts";
 import type { SimMachine } from "./sim-machine.ts";
 import type { CutMode, SimNet } from "./sim-net.ts";
 import type { Timeline } from "./timeline.ts";
@@ -14,8 +16,6 @@ export interface IncidentWorld {
   readonly machines: readonly SimMachine[];
   readonly clients: readonly { readonly name: string }[];
   readonly operator: SimOperator;
-  /** Every way between two machines, and between a machine and a client. */
-  allLinks(): readonly (readonly [string, string])[];
   /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
   mayLose(machine: SimMachine): boolean;
   /** Whether every machine in use is a member by now, and may get another address: founders find each other by their list. */
@@ -27,6 +27,12 @@ export interface IncidentWorld {
 /** The addresses that a machine may have by itself. */
 export function hostsOf({ name }: SimMachine): string[] {
   return [name, `${name}b`];
+}
+
+/** Where servers are, or will be when they are moved. */
+export function addressesOf(machines: readonly SimMachine[], { incidents }: Plan): Address[] {
+  if (!incidents.some(({ kind }) => kind === "move")) return machines.map(({ address }) => address);
+  return machines.flatMap((machine) => hostsOf(machine).map((host) => ({ host, port: 5001 })));
 }
 
 /** How the delay of an echo grows. */
@@ -46,13 +52,16 @@ function linksBetween(inside: string, outside: string, direction: Direction): [s
 /** Makes incidents happen at their time, and end. `end` ends all of them at once. */
 export class Incidents {
   readonly #world: IncidentWorld;
+  readonly #effects: IncidentEffects;
   #isOver = false;
 
   constructor(world: IncidentWorld, incidents: readonly Incident[]) {
     this.#world = world;
+    const { net, machines, operator } = world;
+    this.#effects = new IncidentEffects({ net, machines, done: (kind) => operator.done(kind) });
     for (const incident of incidents)
       world.timeline.after(incident.atMs, undefined, () => {
-        if (!this.#isOver) this.#begin(incident);
+        if (!this.#isOver) this.#count(incident);
       });
   }
 
@@ -72,6 +81,18 @@ export class Incidents {
       weather.writeMsMin = machine.plan.writeMsMin;
       weather.writeMsMax = Math.min(weather.writeMsMax, 4);
     }
+  }
+
+  /** How often incidents of each kind did something. */
+  get effects(): ReadonlyMap<IncidentKind, Effect> {
+    return this.#effects.counts;
+  }
+
+  #count(incident: Incident): void {
+    const target = "target" in incident && incident.target !== "all" ? incident.target : undefined;
+    const over = this.#effects.begin(incident, target === undefined ? undefined : this.#machine(target));
+    this.#begin(incident);
+    if ("forMs" in incident && !lateKinds.has(incident.kind)) this.#later(incident.forMs, over);
   }
 
   #begin(incident: Incident): void {
@@ -95,8 +116,7 @@ export class Incidents {
           this.#down(each, incident.forMs, (machine) => machine.cutPower(incident.fate, true));
         return;
       case "pause":
-        this.#machine(incident.target).process?.pause(incident.forMs);
-        return;
+        return this.#machine(incident.target).pause(incident.forMs);
       case "partition":
         return this.#partition(incident.side, incident);
       case "isolate":
@@ -178,8 +198,7 @@ export class Incidents {
           weather.isHung = false;
         });
       case "store-hang":
-        weather.storeHangsUntilMs = this.#world.timeline.nowMs + incident.forMs;
-        return;
+        return this.#hangStore(machine, incident.forMs);
       case "disk-slow":
         weather.writeMsMax = incident.writeMs;
         return this.#later(incident.forMs, () => {
@@ -200,8 +219,7 @@ export class Incidents {
       case "bit-rot":
         return this.#rot(machine, incident);
       case "clock-jump":
-        machine.jumpClock(incident.byMs);
-        return;
+        return machine.jumpClock(incident.byMs);
       default:
         return unreachable(incident);
     }
@@ -264,7 +282,15 @@ export class Incidents {
   }
 
   #silenceAll(forMs: number): void {
-    this.#cutForMs(this.#world.allLinks(), "silent", forMs);
+    const { machines, clients } = this.#world;
+    const links = machines.flatMap(({ name }) =>
+      [...machines, ...clients].flatMap((other) => linksBetween(name, other.name, "both")),
+    );
+    this.#cutForMs(
+      links.filter(([from, to]) => from !== to),
+      "silent",
+      forMs,
+    );
   }
 
   #loseName(machine: SimMachine, { by, isReset, forMs }: Extract<Incident, { kind: "lost-name" }>): void {
@@ -275,20 +301,26 @@ export class Incidents {
     this.#later(forMs, () => net.findName(machine.name));
   }
 
-  /** A log that has grown under the new leader may hold what the snapshot of the old one ends with: then it goes on behind it. */
+  /** A log that has grown meanwhile may hold what the snapshot ends with: then it goes on behind it. */
   #lagAndHandOver(machine: SimMachine, incident: Extract<Incident, { kind: "lag-handover" }>): void {
-    const { forMs, writeMs, afterMs } = incident;
-    const { weather } = machine;
+    const { forMs, takeMs } = incident;
+    const { operator, machines } = this.#world;
+    const next = machines[incident.next]!;
+    this.#hangStore(next, forMs + 1000);
     this.#down(machine, forMs, () => machine.kill());
     this.#later(forMs, () => {
-      weather.writeMsMin = writeMs;
-      weather.writeMsMax = writeMs;
+      machine.disk.stopAt("rename data/store/MANIFEST", 0, () => {
+        if (this.#isOver) return;
+        this.#hangStore(machine, takeMs);
+        operator.transfer(next);
+      });
     });
-    this.#later(forMs + afterMs, () => this.#world.operator.transfer(undefined));
-    this.#later(forMs + afterMs + 2000, () => {
-      weather.writeMsMin = machine.plan.writeMsMin;
-      weather.writeMsMax = machine.plan.writeMsMax;
-    });
+  }
+
+  /** A store that hangs already hangs as long as it was to: it does not get on in between. */
+  #hangStore({ weather }: SimMachine, forMs: number): void {
+    const { nowMs } = this.#world.timeline;
+    if (weather.storeHangsUntilMs <= nowMs) weather.storeHangsUntilMs = nowMs + forMs;
   }
 
   #breakLink(incident: Extract<Incident, { kind: "broken-link" }>): void {

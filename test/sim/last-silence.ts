@@ -1,3 +1,4 @@
+import type { EventLoop } from "./event-loop.ts";
 import type { SimClient } from "./sim-client.ts";
 import type { SimMachine } from "./sim-machine.ts";
 import type { SimNet } from "./sim-net.ts";
@@ -9,9 +10,7 @@ export interface SilentWorld {
   readonly core: readonly SimMachine[];
   readonly clients: readonly SimClient[];
   readonly electionMaxMs: number;
-  runFor(ms: number): void;
-  /** Throws when the condition is not met within so many ms. */
-  until(what: string, msMax: number, condition: () => boolean): void;
+  readonly loop: EventLoop;
   /** Whether one leads, and all that can have what it has. */
   isRecovered(): boolean;
   /** Begins a write of each client, which is repeated until it succeeds. */
@@ -29,7 +28,7 @@ export interface LastSilence {
  * must not wait for what TCP sends again: that comes as late as the silence was long.
  */
 export function checkLastSilence(world: SilentWorld, { between, forMs }: LastSilence): void {
-  const { net, core, clients, electionMaxMs, runFor, until, isRecovered } = world;
+  const { net, core, clients, electionMaxMs, loop, isRecovered } = world;
   const machines = core.map(({ name }) => name);
   const others = clients.map(({ name }) => name);
   const links = [
@@ -38,17 +37,17 @@ export function checkLastSilence(world: SilentWorld, { between, forMs }: LastSil
   ];
   // Some is on its way when it begins, and some is asked for meanwhile.
   const early = clients.map((client) => world.probe(client));
-  runFor(1);
+  loop.runFor(1);
   for (const [from, to] of links) net.cut(from, to, "silent");
-  runFor(forMs);
+  loop.runFor(forMs);
   const late = clients.map((client) => world.probe(client));
-  runFor(1);
+  loop.runFor(1);
   for (const [from, to] of links) net.heal(from, to);
-  const nodesMsMax = nodesBackMsMax(electionMaxMs, forMs);
-  const clientsMsMax = clientsBackMsMax(forMs) + (between === "clients" ? 0 : nodesMsMax);
+  const nodesMsMax = electionsMax * electionMaxMs + nodesSlackMs;
+  const clientsMsMax = clientsBackMsMax + (between === "clients" ? 0 : nodesMsMax);
   if (between !== "clients")
-    until(`nodes are back after ${forMs} ms of silence between ${between}`, nodesMsMax, isRecovered);
-  until(`clients are back after ${forMs} ms of silence between ${between}`, clientsMsMax, () =>
+    loop.until(`nodes are back after ${forMs} ms of silence between ${between}`, nodesMsMax, isRecovered);
+  loop.until(`clients are back after ${forMs} ms of silence between ${between}`, clientsMsMax, () =>
     [...early, ...late].every(({ isDone }) => isDone),
   );
 }
@@ -57,14 +56,8 @@ function pairs(froms: readonly string[], tos: readonly string[]): [string, strin
   return froms.flatMap((from) => tos.filter((to) => to !== from).map((to): [string, string] => [from, to]));
 }
 
-/** Two election timeouts, and what a slow disk and a slow clock add. */
-function nodesBackMsMax(electionMaxMs: number, forMs: number): number {
-  return isTight ? 2.2 * electionMaxMs + 300 : 20_000 + 2 * forMs;
-}
-
-function clientsBackMsMax(forMs: number): number {
-  return isTight ? 1000 : 20_000 + 2 * forMs;
-}
-
-/** Nodes and clients notice a silence by themselves. */
-const isTight = process.env["TIGHT"] === "1";
+/** Two election timeouts by a clock that is slow, and what elections and slow disks add. */
+const electionsMax = 2.2;
+const nodesSlackMs = 300;
+/** Of clients whose nodes are well. */
+const clientsBackMsMax = 1000;

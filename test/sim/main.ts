@@ -7,6 +7,7 @@
  *     SHRINK=1         with SEED: makes a failing world smaller, and prints what is left
  */
 
+import { CoverageSum } from "./coverage-sum.ts";
 import { drawPlan } from "./draw-plan.ts";
 import { describePlan, type Plan } from "./plan.ts";
 import { type Report, runPlan } from "./run-plan.ts";
@@ -14,6 +15,9 @@ import { seedOf } from "./seeds.ts";
 import { shrink } from "./shrink.ts";
 
 const { RUNS: runs = "100", SEED: seed, TRACE: trace, SHRINK: wantsShrink } = process.env;
+
+/** So many runs have to have had everything: a simulator that does little finds little. */
+const runsThatSeeAll = 2000;
 
 if (seed !== undefined) await replay(seedOf(seed));
 else await runMany(Number(runs));
@@ -30,7 +34,7 @@ async function replay(asked: number): Promise<void> {
 async function runMany(count: number): Promise<void> {
   const first = seedOf(crypto.randomUUID().replaceAll("-", ""));
   const startMs = performance.now();
-  const coverage = new Map<string, { runs: number; times: number }>();
+  const coverage = new CoverageSum();
   const sum = { runs: 0, failed: 0, operations: 0, acknowledged: 0, virtualMs: 0 };
   console.log(`seeds ${first}..${first + count - 1}`);
   for (let at = 0; at < count; at++) {
@@ -39,10 +43,7 @@ async function runMany(count: number): Promise<void> {
     sum.operations += report.operations;
     sum.acknowledged += report.acknowledged;
     sum.virtualMs += report.virtualMs;
-    for (const [name, times] of Object.entries(report.coverage)) {
-      const { runs, times: before } = coverage.get(name) ?? { runs: 0, times: 0 };
-      coverage.set(name, { runs: runs + Number(times > 0), times: before + times });
-    }
+    coverage.add(report);
     if (report.reason !== undefined) {
       sum.failed++;
       for (const line of describePlan(report.plan)) console.log(line);
@@ -56,8 +57,11 @@ async function runMany(count: number): Promise<void> {
       `${(sum.virtualMs / 1000).toFixed(0)} s of virtual time in ${seconds.toFixed(1)} s, ` +
       `${(sum.virtualMs / 1000 / seconds).toFixed(0)} times real time, ${((60 * sum.runs) / seconds).toFixed(0)} runs a minute`,
   );
-  for (const [name, { runs, times }] of coverage) console.log(`  ${name}: ${times} in ${runs} runs`);
-  process.exit(sum.failed === 0 ? 0 : 1);
+  for (const line of coverage.describe()) console.log(`  ${line}`);
+  const { missing } = coverage;
+  if (missing.length > 0) console.log(`nothing was seen of: ${missing.join(", ")}`);
+  const isThin = count >= runsThatSeeAll && missing.length > 0;
+  process.exit(sum.failed === 0 && !isThin ? 0 : 1);
 }
 
 function tell(report: Report): void {

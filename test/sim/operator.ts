@@ -5,7 +5,7 @@ import { Prng } from "../../src/env/prng.ts";
 import { type Address, formatAddress } from "../../src/lib/address.ts";
 import { messageOf } from "../../src/lib/error.ts";
 import { wrongCommand } from "./mistakes.ts";
-import type { Mistake } from "./plan.ts";
+import type { IncidentKind, Mistake } from "./plan.ts";
 import type { SimMachine } from "./sim-machine.ts";
 import type { SimNet } from "./sim-net.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -51,6 +51,8 @@ export class SimOperator {
   readonly #client: KVClient;
   readonly #clientOf: (servers: readonly Address[]) => KVClient;
   readonly #prng: Prng;
+  /** How often each kind of change was made. */
+  readonly #done = new Map<IncidentKind, number>();
   readonly counts: OperatorCounts = { refusedMistakes: 0, mistakes: 0, behind: 0, repeated: 0, succeeded: 0 };
   #isOver = false;
   #active = 0;
@@ -77,6 +79,11 @@ export class SimOperator {
     return this.#active === 0;
   }
 
+  /** How often a change of this kind was made. */
+  done(kind: IncidentKind): number {
+    return kind === "mistake" ? this.counts.mistakes : (this.#done.get(kind) ?? 0);
+  }
+
   /** Begins nothing more. */
   stop(): void {
     this.#isOver = true;
@@ -85,14 +92,16 @@ export class SimOperator {
   join(isPromoted: boolean): void {
     this.#do("join", async () => {
       const [joined] = await this.#letIn(1);
-      if (joined !== undefined && isPromoted) await this.#change({ promote: [joined.nodeId] });
+      if (joined === undefined) return;
+      this.#note("join");
+      if (isPromoted) await this.#change({ promote: [joined.nodeId] });
     });
   }
 
   remove(machine: SimMachine): void {
     this.#do(`remove ${machine.name}`, async () => {
       const member = await this.#memberAt(machine);
-      if (member !== undefined) await this.#change({ remove: [member.nodeId] });
+      if (member !== undefined) await this.#change({ remove: [member.nodeId] }, "remove");
     });
   }
 
@@ -103,7 +112,7 @@ export class SimOperator {
       const [joined] = await this.#letIn(1, by);
       const change = joined && (await this.#replacement(id, joined.nodeId));
       if (change === undefined) return;
-      await this.#change(change);
+      await this.#change(change, by === undefined ? "replace" : "reuse");
       if (by !== undefined) this.counts.succeeded++;
     });
   }
@@ -114,7 +123,8 @@ export class SimOperator {
       const joined = await this.#letIn(before.length);
       if (joined.length === 0) return;
       const replace = joined.map(({ nodeId }, at) => ({ old: before[at]!.nodeId, new: nodeId }));
-      await this.#change({ replace, remove: before.slice(joined.length).map(({ nodeId }) => nodeId) });
+      const remove = before.slice(joined.length).map(({ nodeId }) => nodeId);
+      await this.#change({ replace, remove }, "replace-all");
     });
   }
 
@@ -122,6 +132,7 @@ export class SimOperator {
     this.#do(`transfer to ${to?.name ?? "any"}`, async () => {
       const member = to === undefined ? undefined : await this.#memberAt(to);
       await this.#client.transferLeadership(member?.nodeId);
+      this.#note("transfer");
     });
   }
 
@@ -255,7 +266,8 @@ export class SimOperator {
     return { replace: [{ old, new: next }] };
   }
 
-  async #change(change: MemberChange): Promise<void> {
+  /** Counted as one of this kind. */
+  async #change(change: MemberChange, kind?: IncidentKind): Promise<void> {
     if (this.#isOver) return;
     const { promote = [], remove = [], replace = [] } = change;
     const { members } = await this.#client.members();
@@ -271,6 +283,11 @@ export class SimOperator {
     this.#world.asked(change);
     await this.#client.changeMembers(change);
     this.#lastDone = change;
+    if (kind !== undefined) this.#note(kind);
+  }
+
+  #note(kind: IncidentKind): void {
+    this.#done.set(kind, this.done(kind) + 1);
   }
 
   #rest(ms: number): Promise<void> {

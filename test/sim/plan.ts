@@ -106,12 +106,15 @@ export type Happening =
       readonly forMs: number;
     }
   | {
-      /** It is away for so long that it needs a snapshot, and while its slow disk takes that, another node becomes leader. */
+      /**
+       * It is away for so long that it needs a snapshot. While it swaps that in, for `takeMs`, another node becomes leader whose log is
+       * whole, because its store hung.
+       */
       readonly kind: "lag-handover";
-      readonly target: Target;
+      readonly target: number;
+      readonly next: number;
       readonly forMs: number;
-      readonly writeMs: number;
-      readonly afterMs: number;
+      readonly takeMs: number;
     }
   | { readonly kind: "disk-hang"; readonly target: Target; readonly forMs: number }
   /** Syncs of the store's worker do not end; the log's do. */
@@ -168,6 +171,53 @@ export const mistakes = [
 export type Mistake = (typeof mistakes)[number];
 
 export type IncidentKind = Incident["kind"];
+
+/** All kinds, in the order of their types. */
+export const incidentKinds = [
+  "kill",
+  "stop",
+  "power-cut",
+  "power-cut-at",
+  "crash-twice",
+  "blackout",
+  "pause",
+  "partition",
+  "isolate",
+  "broken-link",
+  "clog",
+  "slow-network",
+  "echo",
+  "reset",
+  "flap",
+  "client-cut",
+  "silence",
+  "client-silence",
+  "total-silence",
+  "lost-name",
+  "lag-handover",
+  "disk-hang",
+  "store-hang",
+  "disk-slow",
+  "disk-full",
+  "disk-fails",
+  "bit-rot",
+  "clock-jump",
+  "lag-crash",
+  "join",
+  "remove",
+  "replace",
+  "replace-all",
+  "wipe",
+  "transfer",
+  "mistake",
+  "swap",
+  "move",
+  "reuse",
+] as const satisfies readonly IncidentKind[];
+
+/** An error of types when a kind is missing above. */
+type MissingKind = Exclude<IncidentKind, (typeof incidentKinds)[number]>;
+export const hasAllKinds: [MissingKind] extends [never] ? true : MissingKind = true;
 
 /** What is wrong with the network all the time. */
 export interface Weather {

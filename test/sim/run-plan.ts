@@ -1,6 +1,7 @@
 import { messageOf } from "../../src/lib/error.ts";
 import type { Coverage } from "./coverage.ts";
-import type { Plan } from "./plan.ts";
+import type { Effect } from "./incident-effects.ts";
+import type { IncidentKind, Plan } from "./plan.ts";
 import type { StoreWork } from "./sim-workers.ts";
 import { Simulation } from "./simulation.ts";
 
@@ -20,6 +21,8 @@ export interface Report {
   /** What all stores have done. */
   readonly storeWork: StoreWork;
   readonly coverage: Coverage;
+  /** Of each kind of incident: how many began, and how many did something. */
+  readonly effects: ReadonlyMap<IncidentKind, Effect>;
   /** Of all that clients saw and all that happened: equal seeds give equal ones. */
   readonly fingerprint: string;
 }
@@ -66,6 +69,7 @@ function simulate(plan: Plan, onLine: ((line: string) => void) | undefined): Rep
     virtualMs: timeline.nowMs,
     storeWork: simulation.storeWork,
     coverage: simulation.coverage,
+    effects: simulation.effects,
     fingerprint: Bun.hash(JSON.stringify([history, trace.count, events, timeline.nowMs])).toString(16),
   };
 }

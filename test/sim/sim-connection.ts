@@ -24,6 +24,8 @@ export class Link {
   readonly from: NetMachine;
   readonly to: NetMachine;
   clogMs = 0;
+  /** How often something was held up, taken or late on it. */
+  hindered = 0;
   #mode: LinkMode = "open";
   /** What left before this moment was on its way during a cut, and is lost. */
   #droppedUntil = 0;
@@ -55,10 +57,13 @@ export class Link {
 
   /** Whether a cut takes what left at this stamp of the timeline. */
   takes(stamp: number): boolean {
-    return this.#mode === "drop" || stamp < this.#droppedUntil;
+    const isTaken = this.#mode === "drop" || stamp < this.#droppedUntil;
+    if (isTaken) this.hindered++;
+    return isTaken;
   }
 
   arrivalMs(sentMs: number): number {
+    if (this.clogMs > 0) this.hindered++;
     return sentMs + this.#sky.latencyMs() + this.clogMs;
   }
 }
@@ -316,6 +321,7 @@ export class Direction {
     this.#unackedSinceMs ??= sentMs;
     this.#isWaiting = true;
     const silent = this.link.mode === "silent" ? this.link : this.#back;
+    silent.hindered++;
     silent.wait(() => {
       this.#isWaiting = false;
       this.#againMs = this.#nextRetransmissionMs();
@@ -333,6 +339,7 @@ export class Direction {
   #missAcknowledgement(sentMs: number): void {
     if (this.#unackedSinceMs !== undefined) return;
     this.#sky.counts.silenced++;
+    this.#back.hindered++;
     this.#unackedSinceMs = sentMs;
     const lookAgain = () => {
       const atMs = this.#nextRetransmissionMs();
@@ -386,6 +393,7 @@ export class Direction {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
     this.#sky.counts.held += this.#queue.length;
+    this.link.hindered += this.#queue.length;
     this.link.wait(() => {
       this.#isWaiting = false;
       this.#schedule();

@@ -48,7 +48,18 @@ type NameChange = (names: Map<string, SimFile>) => void;
  * all that was written, and none of it is any more durable for that.
  */
 export class SimDisk {
-  readonly counts = { writes: 0, durableWrites: 0, syncs: 0, folderSyncs: 0 };
+  readonly counts = {
+    writes: 0,
+    durableWrites: 0,
+    syncs: 0,
+    folderSyncs: 0,
+    /** Operations that a disk which hangs, is full or fails held up or refused. */
+    hindered: 0,
+    /** Processes that were stopped at an operation. */
+    stops: 0,
+    flips: 0,
+    wipes: 0,
+  };
   readonly #timeline: Timeline;
   readonly #prng: Prng;
   readonly #fates: Prng;
@@ -89,6 +100,7 @@ export class SimDisk {
 
   /** Another disk takes its place, with nothing on it. No process uses it. */
   wipe(): void {
+    this.counts.wipes++;
     this.#unsyncedNames.clear();
     this.#names = new Map();
     this.#durableNames = new Map();
@@ -108,6 +120,7 @@ export class SimDisk {
 
   /** Damages what is stored, and what is seen of it. */
   flip(path: string, offset: number, bit: number): void {
+    this.counts.flips++;
     this.#file("damage", path).flip(offset, bit);
   }
 
@@ -132,6 +145,7 @@ export class SimDisk {
     const stop = this.#stop;
     if (stop === undefined || !operation.includes(stop.text) || --stop.operations >= 0) return;
     this.#stop = undefined;
+    this.counts.stops++;
     stop.stop();
     if (!process.isAlive) throw new PowerCut(`${process.name} loses power before it can ${operation}`);
   }
@@ -173,7 +187,7 @@ export class SimDisk {
   syncFolder(process: SimProcess, path: string): void {
     this.counts.folderSyncs++;
     this.#stall(process);
-    if (this.#weather.failSyncs) throw failed("sync the folder", path);
+    if (this.#weather.failSyncs) throw this.#failed("sync the folder", path);
     for (const change of this.#unsyncedNames.get(path) ?? []) change(this.#durableNames);
     this.#unsyncedNames.delete(path);
   }
@@ -190,7 +204,7 @@ export class SimDisk {
   sync(process: SimProcess, file: SimFile, path: string): void {
     this.counts.syncs++;
     this.#stall(process);
-    if (this.#weather.failSyncs) throw failed("sync", path);
+    if (this.#weather.failSyncs) throw this.#failed("sync", path);
     file.sync();
   }
 
@@ -217,11 +231,12 @@ export class SimDisk {
     }
     const end = (): void => {
       if (this.#weather.isHung) {
+        this.counts.hindered++;
         this.#timeline.after(hungPollMs, process, end);
         return;
       }
       if (write !== undefined) file.underWay.delete(write);
-      if (this.#weather.failSyncs) error ??= failed("write", path);
+      if (this.#weather.failSyncs) error ??= this.#failed("write", path);
       if (error === undefined && write !== undefined) file.harden(write);
       done(error);
     };
@@ -266,8 +281,14 @@ export class SimDisk {
     process.spend(this.#between("syncMs"));
     const { storeHangsUntilMs } = this.#weather;
     if (!process.isThread || storeHangsUntilMs <= process.nowMs) return;
+    this.counts.hindered++;
     process.spend(storeHangsUntilMs - process.nowMs);
     this.#weather.storeHeldUntilMs = storeHangsUntilMs;
+  }
+
+  #failed(action: string, path: string): KvraftError {
+    this.counts.hindered++;
+    return failed(action, path);
   }
 
   #between(what: "writeMs" | "syncMs"): number {
@@ -277,6 +298,7 @@ export class SimDisk {
 
   #needRoom(action: string, path: string): void {
     if (!this.#weather.isFull) return;
+    this.counts.hindered++;
     throw new KvraftError(
       "NO_SPACE",
       `Cannot ${action} "${path}": no space is left; free some, and start again`,

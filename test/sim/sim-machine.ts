@@ -55,6 +55,11 @@ export class SimMachine {
   isRemoved = false;
   /** The server by which it asks to be let in; undefined for a founder. */
   joinVia: Address | undefined;
+  /** How often a process of it has ended, was paused, had its clock moved, and its address. */
+  deaths = 0;
+  pauses = 0;
+  clockJumps = 0;
+  moves = 0;
   /** When its last process has ended, in virtual time. */
   endedAtMs: number | undefined;
   process: SimProcess | undefined;
@@ -120,6 +125,7 @@ export class SimMachine {
   /** From its next start on it is found there. */
   moveTo(host: string): void {
     this.#world.trace.add(`${this.name} has the address ${host} now`);
+    this.moves++;
     this.#world.net.assign(host, this.name);
     this.host = host;
   }
@@ -137,7 +143,9 @@ export class SimMachine {
     this.skewMs += byMs;
     this.skewMsMin = Math.min(this.skewMsMin, this.skewMs);
     this.skewMsMax = Math.max(this.skewMsMax, this.skewMs);
-    if (this.process !== undefined) this.process.skewMs = this.skewMs;
+    if (this.process === undefined) return;
+    this.clockJumps++;
+    this.process.skewMs = this.skewMs;
   }
 
   /** Starts the process, unless it runs or may not. */
@@ -176,6 +184,13 @@ export class SimMachine {
   stop(): void {
     const { server, process } = this;
     if (server !== undefined) this.#world.timeline.after(0, process, () => void server.stop());
+  }
+
+  /** The process stands still, as SIGSTOP does. */
+  pause(ms: number): void {
+    if (this.process?.isAlive !== true) return;
+    this.pauses++;
+    this.process.pause(ms);
   }
 
   /** Ends the process as kill -9 does: its system lives on. */
@@ -226,6 +241,7 @@ export class SimMachine {
     this.process = undefined;
     this.server = undefined;
     if (process === undefined) return;
+    this.deaths++;
     this.endedAtMs = this.#world.timeline.nowMs;
     process.die();
     this.#world.net.died(process, this.name, how);

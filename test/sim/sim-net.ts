@@ -143,6 +143,14 @@ export class SimNet {
     for (const socket of this.#sockets) if (socket.process === process) socket.died(how);
   }
 
+  /** What cuts, clogs and silences on the ways of a machine, or on all, have held up or taken so far. */
+  hinderedAt(machine: string | undefined): number {
+    let sum = 0;
+    for (const { from, to, hindered } of this.#links.values())
+      if (machine === undefined || from.name === machine || to.name === machine) sum += hindered;
+    return sum;
+  }
+
   link(from: string, to: string): Link {
     const key = `${from} ${to}`;
     let link = this.#links.get(key);
@@ -278,6 +286,7 @@ class Dial implements Dialler {
     const { timeline } = this.#sky;
     const there = this.#net.link(this.from, this.host);
     const back = this.#net.link(this.host, this.from);
+    for (const link of [there, back]) if (link.mode !== "open") link.hindered++;
     if (there.mode === "silent" || back.mode === "silent") return this.#knockLater();
     const held = [there, back].find((link) => link.mode === "hold");
     if (held !== undefined) return held.wait(() => this.arrived());

@@ -156,3 +156,9 @@ class SimThread implements WorkerThread {
     for (const message of this.#outbox.splice(0)) if (!this.#isEnded) this.#receive(message);
   }
 }
+
+export function sumOfStoreWork(works: readonly StoreWork[]): StoreWork {
+  const sum = noStoreWork();
+  for (const work of works) addStoreWork(sum, work);
+  return sum;
+}

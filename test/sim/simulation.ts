@@ -2,7 +2,7 @@ import type { MemberChange } from "../../src/client/kv-client.ts";
 import { Prng } from "../../src/env/prng.ts";
 import type { Result } from "../../src/kv/result.ts";
 import type { StateMachine } from "../../src/kv/state-machine.ts";
-import { type Address, formatAddress } from "../../src/lib/address.ts";
+import { formatAddress } from "../../src/lib/address.ts";
 import { assert } from "../../src/lib/assert.ts";
 import type { Bytes } from "../../src/lib/bytes.ts";
 import type { KvraftError } from "../../src/lib/error.ts";
@@ -27,20 +27,21 @@ import type { Persister } from "../../src/raftlog/persister.ts";
 import type { Operation } from "../history/operation.ts";
 import { checkHistory } from "./check-history.ts";
 import type { Coverage } from "./coverage.ts";
-import { hostsOf, Incidents } from "./incidents.ts";
+import { EventLoop } from "./event-loop.ts";
+import type { Effect } from "./incident-effects.ts";
+import { addressesOf, Incidents } from "./incidents.ts";
 import { checkLastSilence } from "./last-silence.ts";
 import { LogChecker } from "./log-checker.ts";
 import { type Observer, observe } from "./observe.ts";
 import { SimOperator } from "./operator.ts";
-import type { Plan } from "./plan.ts";
+import type { IncidentKind, Plan } from "./plan.ts";
 import { RaftChecker } from "./raft-checker.ts";
 import { restoredBase } from "./restored-founders.ts";
 import { SimClient } from "./sim-client.ts";
-import { PowerCut } from "./sim-disk.ts";
 import { type Ended, SimMachine } from "./sim-machine.ts";
 import { type NetWeather, SimNet } from "./sim-net.ts";
 import type { SimProcess } from "./sim-process.ts";
-import { addStoreWork, noStoreWork, type StoreWork } from "./sim-workers.ts";
+import { type StoreWork, sumOfStoreWork } from "./sim-workers.ts";
 import { StateChecker } from "./state-checker.ts";
 import { StoreChecker } from "./store-checker.ts";
 import { chooseSurvivors, isBearable } from "./survivors.ts";
@@ -56,8 +57,6 @@ const formationMsMax = 60_000;
 const calmMsMax = 20_000;
 /** For so long a cluster is watched that has lost too much to go on, in ms. */
 const hopelessMs = 3000;
-/** More events mean that something goes round in circles. */
-const eventsMax = 5_000_000;
 
 /**
  * One world from its plan to its end: whole nodes and clients in virtual time. First everything fails as planned, and what is seen has to be
@@ -71,7 +70,6 @@ export class Simulation implements Observer {
   readonly machines: SimMachine[];
   readonly clients: SimClient[];
   readonly net: SimNet;
-  events = 0;
   readonly #weather: NetWeather;
   readonly #raft: RaftChecker;
   readonly #state: StateChecker;
@@ -89,16 +87,17 @@ export class Simulation implements Observer {
   readonly #names = new Map<NodeId, string>();
   /** Who lives on in the second phase; undefined before it. */
   #survivors: SimMachine[] | undefined;
+  #incidents: Incidents | undefined;
   #toldRemoved = 0;
   #wiped = 0;
   #forgotten = 0;
   #hopeless = 0;
-  /** What ended the run from inside of a callback. */
-  #fault: Error | undefined;
+  readonly #loop: EventLoop;
 
   constructor(plan: Plan) {
     this.plan = plan;
     const prng = new Prng(plan.seed ^ 0x51_3a_91);
+    this.#loop = new EventLoop(this.timeline, () => this.#describeNodes());
     this.#weather = { ...plan.weather };
     this.net = new SimNet(this.timeline, prng.fork(), this.#weather);
     const ended: Ended = (machine, failure) => this.#ended(machine, failure);
@@ -131,15 +130,16 @@ export class Simulation implements Observer {
     try {
       this.#startAll();
       if (!this.plan.isFormationDisturbed)
-        this.#until("a cluster is formed and has a leader", formationMsMax, () => this.#isFormed());
+        this.#loop.until("a cluster is formed and has a leader", formationMsMax, () => this.#isFormed());
       const incidents = this.#beginFaults();
-      this.#runFor(this.plan.faultsMs);
+      this.#incidents = incidents;
+      this.#loop.runFor(this.plan.faultsMs);
       this.#calm(incidents);
-      this.#until("every pending request is answered", calmMsMax, () =>
+      this.#loop.until("every pending request is answered", calmMsMax, () =>
         this.clients.every((client) => client.active === 0),
       );
       if (this.#survivors !== undefined) this.#checkLiveness(this.#survivors);
-      else this.#runFor(hopelessMs);
+      else this.#loop.runFor(hopelessMs);
       this.#checkHistory();
     } finally {
       observe(undefined);
@@ -148,31 +148,33 @@ export class Simulation implements Observer {
 
   /** What all stores have done so far. */
   get storeWork(): StoreWork {
-    const sum = noStoreWork();
-    for (const { storeWork } of this.machines) addStoreWork(sum, storeWork);
-    return sum;
+    return sumOfStoreWork(this.machines.map(({ storeWork }) => storeWork));
+  }
+
+  /** How often the incidents of each kind did something. */
+  get effects(): ReadonlyMap<IncidentKind, Effect> {
+    return this.#incidents?.effects ?? new Map();
   }
 
   get coverage(): Coverage {
-    const { dropped } = this.#logs;
-    const { silenced, retransmitted, unansweredDials, hangingLookups } = this.net.counts;
-    const { hangingLeaders } = this.#stores;
-    const own = {
-      hangingLeaders,
+    const { delivered: _, ...weather } = this.net.counts;
+    const { addressChanges, sharedAddresses } = this.#raft.changes;
+    const counts = { ...this.#raft.coverage, ...this.#operator.counts, ...weather };
+    return {
+      ...{ ...counts, addressChanges, sharedAddresses },
+      dropped: this.#logs.dropped,
+      hangingLeaders: this.#stores.hangingLeaders,
       wallMoves: this.#time.moves,
-      dropped,
       toldRemoved: this.#toldRemoved,
       wiped: this.#wiped,
       restoredAgain: this.machines.reduce((sum, machine) => sum + machine.restoredAgain, 0),
       forgotten: this.#forgotten,
       hopeless: this.#hopeless,
-      silenced,
-      retransmitted,
-      unansweredDials,
-      hangingLookups,
     };
-    const { addressChanges, sharedAddresses } = this.#raft.changes;
-    return { ...this.#raft.coverage, ...own, ...this.#operator.counts, addressChanges, sharedAddresses };
+  }
+
+  get events(): number {
+    return this.#loop.events;
   }
 
   // ---- the two phases ----
@@ -205,37 +207,14 @@ export class Simulation implements Observer {
     const { timeline, net, trace, machines, clients } = this;
     const operator = this.#operator;
     const mayLose = (machine: SimMachine) => this.#mayLose(machine);
-    const allLinks = () => this.#allLinks();
     const isCareless = this.plan.isCareless && !this.plan.isFormationDisturbed;
     const mayDamage = (machine: SimMachine) => isCareless || this.#mayLose(machine);
     const mayMove = () => this.#mayMove();
-    const world = {
-      timeline,
-      net,
-      trace,
-      machines,
-      clients,
-      operator,
-      mayLose,
-      mayDamage,
-      mayMove,
-      allLinks,
-    };
+    const all = { timeline, net, trace, machines, clients, operator };
+    const world = { ...all, mayLose, mayDamage, mayMove };
     const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
-  }
-
-  #allLinks(): [string, string][] {
-    const machines = this.machines.map(({ name }) => name);
-    const names = [...machines, ...this.clients.map(({ name }) => name)];
-    const pairs = machines.flatMap((inside) => names.map((outside) => [inside, outside] as const));
-    return pairs
-      .filter(([inside, outside]) => inside !== outside)
-      .flatMap(([a, b]) => [
-        [a, b],
-        [b, a],
-      ]);
   }
 
   /** Heals a majority, and leaves the rest dead. */
@@ -246,7 +225,7 @@ export class Simulation implements Observer {
     Object.assign(this.#weather, { lossPerMille: 0, duplicatePerMille: 0, delayPerMille: 0 });
     for (const client of this.clients) client.stop();
     // A change that is still asked for when others are dead for good would be a mistake of whoever asks.
-    this.#until("the operator has gone", calmMsMax, () => this.#operator.isIdle);
+    this.#loop.until("the operator has gone", calmMsMax, () => this.#operator.isIdle);
     this.#survivors = this.#core();
     if (this.#survivors === undefined) this.#hopeless++;
     // With too much lost for good, all who can try: nothing is asked of them but that they say nothing wrong.
@@ -324,12 +303,12 @@ export class Simulation implements Observer {
 
   #checkLiveness(core: readonly SimMachine[]): void {
     const names = core.map((machine) => machine.name).join(" ");
-    this.#until(`${names} have a leader`, calmMsMax, () => core.some((machine) => machine.isLeader));
+    this.#loop.until(`${names} have a leader`, calmMsMax, () => core.some((machine) => machine.isLeader));
     const probes = this.clients.map((client) => this.#probe(client));
-    this.#until("every client can write and read again", calmMsMax, () =>
+    this.#loop.until("every client can write and read again", calmMsMax, () =>
       probes.every((probe) => probe.isDone),
     );
-    this.#until(`${names} are equal, or know that they were removed`, calmMsMax, () =>
+    this.#loop.until(`${names} are equal, or know that they were removed`, calmMsMax, () =>
       this.#isConverged(core),
     );
     for (const machine of core) {
@@ -341,7 +320,7 @@ export class Simulation implements Observer {
     }
     const members = core.filter((machine) => !machine.isSpare && !this.#raft.isRemoved(this.#idOf(machine)!));
     // Who has given up a snapshot in the middle holds the log for a while.
-    this.#until("logs that nobody needs are dropped", 40_000, () =>
+    this.#loop.until("logs that nobody needs are dropped", 40_000, () =>
       members.every((machine) =>
         this.#logs.isBounded(this.#cores.get(machine)!, machine.disk.files().keys(), this.plan.limits),
       ),
@@ -350,18 +329,15 @@ export class Simulation implements Observer {
   }
 
   #checkLastSilence(core: readonly SimMachine[]): void {
-    const { net, clients } = this;
-    const { lastSilence, timings } = this.plan;
-    if (lastSilence === undefined) return;
+    const { net, clients, plan } = this;
+    if (plan.lastSilence === undefined) return;
     this.trace.add("── all is well, and the network falls silent");
     const world = {
-      ...{ net, core, clients, electionMaxMs: timings.electionMaxMs },
-      runFor: (ms: number) => this.#runFor(ms),
-      until: (what: string, msMax: number, condition: () => boolean) => this.#until(what, msMax, condition),
+      ...{ net, core, clients, loop: this.#loop, electionMaxMs: plan.timings.electionMaxMs },
       isRecovered: () => this.#isConverged(core),
       probe: (client: SimClient) => this.#probe(client, 0),
     };
-    checkLastSilence(world, lastSilence);
+    checkLastSilence(world, plan.lastSilence);
   }
 
   /** Writes a key of its own and reads `reads` others, each until it succeeds. */
@@ -425,37 +401,6 @@ export class Simulation implements Observer {
 
   // ---- time ----
 
-  #runFor(ms: number): void {
-    const untilMs = this.timeline.nowMs + ms;
-    while (this.timeline.nextMs <= untilMs && this.#runNext());
-  }
-
-  #until(what: string, msMax: number, condition: () => boolean): void {
-    const limitMs = this.timeline.nowMs + msMax;
-    while (!condition()) {
-      if (this.timeline.nowMs > limitMs)
-        assert(false, `${what}, within ${msMax} ms of virtual time; ${this.#describeNodes()}`);
-      assert(this.#runNext(), "time goes on");
-    }
-  }
-
-  #runNext(): boolean {
-    assert(++this.events <= eventsMax, `a run has fewer than ${eventsMax} events`);
-    const hasRun = this.#runOne();
-    if (this.#fault !== undefined) throw this.#fault;
-    return hasRun;
-  }
-
-  /** An event that a power cut ends in the middle is over. */
-  #runOne(): boolean {
-    try {
-      return this.timeline.runNext();
-    } catch (error) {
-      if (!(error instanceof PowerCut)) throw error;
-      return true;
-    }
-  }
-
   #describeNodes(): string {
     const nodes = this.machines.map((machine) => {
       const id = this.#idOf(machine);
@@ -481,8 +426,7 @@ export class Simulation implements Observer {
     const isExcused =
       (machine.mayFail && (code === "IO_ERROR" || code === "NO_SPACE")) ||
       (machine.isWiped && code === "IDENTITY");
-    if (!isExcused)
-      this.#fault ??= new Error(`${machine.name} has ended by itself: ${code} ${failure.message}`);
+    if (!isExcused) this.#loop.fail(`${machine.name} has ended by itself: ${code} ${failure.message}`);
   }
 
   /** It comes back from its disk once, and is told again; then it gets an empty disk, and may be put to use again. */
@@ -495,7 +439,7 @@ export class Simulation implements Observer {
       return;
     }
     if (id === undefined || !this.#raft.isRemoved(id)) {
-      this.#fault ??= new Error(`${machine.name} was not removed, and ends: ${failure.message}`);
+      this.#loop.fail(`${machine.name} was not removed, and ends: ${failure.message}`);
       return;
     }
     this.#toldRemoved++;
@@ -651,10 +595,4 @@ export class Simulation implements Observer {
     for (const [id, name] of this.#names) named = named.replaceAll(id, name);
     return named;
   }
-}
-
-/** Where servers are, or will be when they are moved. */
-function addressesOf(machines: readonly SimMachine[], { incidents }: Plan): Address[] {
-  if (!incidents.some(({ kind }) => kind === "move")) return machines.map(({ address }) => address);
-  return machines.flatMap((machine) => hostsOf(machine).map((host) => ({ host, port: 5001 })));
 }
