@@ -57,8 +57,8 @@ canaries: $(STAMP) ## How many seeds the simulator needs to find each deliberate
 fuzz: $(STAMP) ## Random bytes into everything that reads bytes: SECONDS=60 for each target, TARGET=name for one
 	@$(BUN) test/fuzz/main.ts $(TARGET) --seconds $(or $(SECONDS),60)
 
-chaos: dist/kvraft ## The built binary through kill -9, pauses, partitions, full disks: MINUTES=10, SEED=n, NODES=3, HISTORY=file
-	@$(BUN) test/chaos/main.ts
+chaos: dist/kvraft ## The built binary through kill -9, partitions, silence, full and hanging disks, strangers: MINUTES=10, SEED=n, NODES=3, HISTORY=file
+	@test/chaos/in-own-network $(BUN) test/chaos/main.ts
 
 check: $(STAMP) ## Types, lint and format
 	$(BUN) check

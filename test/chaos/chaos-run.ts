@@ -15,16 +15,20 @@ import { DirectReader } from "./direct-reader.ts";
 import type { Fault } from "./fault.ts";
 import { FaultStatistics } from "./fault-statistics.ts";
 import { FaultTrack } from "./fault-track.ts";
+import { hangFaults } from "./hang-faults.ts";
 import { KeySpace } from "./key-space.ts";
 import { Links } from "./links.ts";
 import { partitions, slowNetworkFaults } from "./network-faults.ts";
-import { fullDiskWrapper, Nodes } from "./nodes.ts";
+import { limitedWrapper, Nodes, prepareHangs } from "./nodes.ts";
+import { operatorFaults } from "./operator-faults.ts";
 import { quickProcessFaults, slowProcessFaults } from "./process-faults.ts";
 import { Recorder } from "./recorder.ts";
 import { Replacements } from "./replacements.ts";
 import { settle } from "./settle.ts";
+import { silenceFaults } from "./silence-faults.ts";
 import { sleep } from "./sleep.ts";
 import { fetchesBegun, fetchesDone } from "./snapshots.ts";
+import { clientConnectionsMax, strangerFaults } from "./stranger-faults.ts";
 import { cutTransferShort } from "./transfer-faults.ts";
 import { VersionLedger } from "./version-ledger.ts";
 import {
@@ -61,10 +65,18 @@ export interface ChaosEvents {
   readonly snapshots: number;
   readonly snapshotsBegun: number;
   /** Machines that took another one's place. */
+  readonly replacementsBegun: number;
   readonly replacements: number;
   /** Leaders that handed over when they were asked to. */
   readonly transfers: number;
+  /** By partitions and bad weather. */
+  readonly framesLost: number;
 }
+
+/** The three tracks: of each another fault is under way. */
+const beatMenu = [...quickProcessFaults, ...partitions];
+const slowMenu = [...slowProcessFaults, ...slowNetworkFaults, cutTransferShort];
+const fieldMenu = [...silenceFaults, ...hangFaults, ...strangerFaults, ...operatorFaults];
 
 /** What is there from the start, so that a transfer takes a while. */
 const ballast = { name: "ballast", count: 800, keys: 800, valueBytes: 2_400 };
@@ -108,7 +120,7 @@ class ChaosRun {
   readonly #reading: Promise<void>[] = [];
   readonly #recorder = new Recorder();
   readonly #ledger = new VersionLedger();
-  readonly #faults = new FaultStatistics();
+  readonly #faults = new FaultStatistics([...beatMenu, ...slowMenu, ...fieldMenu]);
   readonly #problems: string[] = [];
   readonly #startMs = performance.now();
   #signal = AbortSignal.abort();
@@ -118,9 +130,11 @@ class ChaosRun {
     const prng = new Prng(options.seed);
     const world = drawWorld(prng.fork(), options.nodes);
     options.print(`${options.nodes} nodes with ${describeWorld(world)}`);
-    const cluster = new Cluster({ nodes: options.nodes, wrapper: fullDiskWrapper });
+    const cluster = new Cluster({ nodes: options.nodes, wrapper: limitedWrapper });
     for (const index of cluster.ports.keys()) cluster.configure(index, undefined, overridesOf(world, index));
-    const proxies = await startProxied(cluster, prng.fork());
+    const proxies = await startProxied(cluster, prng.fork(), undefined, (index) =>
+      prepareHangs(cluster, index),
+    );
     const client = cluster.client({ timeoutMs: 20_000 });
     await putMany([client], ballast);
     await client.close();
@@ -182,6 +196,7 @@ class ChaosRun {
     const place = this.#cluster.add();
     this.#cluster.configure(place, undefined, overridesOf(this.#world, place));
     this.#proxies.extend();
+    for (const index of this.#cluster.ports.keys()) prepareHangs(this.#cluster, index);
     this.#connect(place);
     this.#readDirectly(place);
     return place;
@@ -236,10 +251,12 @@ class ChaosRun {
           const forTime = holdMs === 0 ? "" : `, for ${(holdMs / 1000).toFixed(1)} s`;
           this.#print(`${fault.name}: ${whom}${forTime}`);
         },
+        met: (fault) => this.#faults.met(fault),
       });
     await Promise.all([
-      track([...quickProcessFaults, ...partitions], true).run(signal),
-      track([...slowProcessFaults, ...slowNetworkFaults, cutTransferShort], false).run(signal),
+      track(beatMenu, true).run(signal),
+      track(slowMenu, false).run(signal),
+      track(fieldMenu, false).run(signal),
     ]);
   }
 
@@ -298,7 +315,7 @@ class ChaosRun {
     const summary = [
       `${this.#describeCounts()}, all of them checked`,
       `faults: ${this.#faults.describe()}`,
-      `frames: ${this.#links.framesLost} lost, ${this.#links.framesDelayed} delayed`,
+      `frames: ${this.#links.framesLost} lost, ${this.#links.framesDelayed} delayed; ${this.#links.silenced} packets silenced`,
       `a full disk stopped a node ${this.#nodes.stoppedByDisk} times`,
       this.#describeEvents(),
       this.#describeFiles(),
@@ -327,8 +344,10 @@ class ChaosRun {
     return {
       snapshots: sum(fetchesDone),
       snapshotsBegun: sum(fetchesBegun),
+      replacementsBegun: this.#replacements.begun,
       replacements: this.#replacements.done,
       transfers: this.#nodes.handedOver,
+      framesLost: this.#links.framesLost,
     };
   }
 
@@ -371,6 +390,7 @@ function overridesOf({ timings, ...world }: World, place: number): Overrides {
   const limits = {
     ...{ keyBytes: keyBytesMax, valueBytes: valueBytesMax },
     ...{ memtableBytes, segmentBytes, logTailEntries, logTailBytes },
+    connections: clientConnectionsMax,
   };
   return { limits, timings: timings[place % timings.length]! };
 }

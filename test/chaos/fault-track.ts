@@ -9,6 +9,8 @@ export interface FaultTrackOptions {
   /** How long after a fault began the next one begins. */
   readonly nextMs: (prng: Prng, holdMs: number) => number;
   readonly began: (fault: Fault, begun: Begun) => void;
+  /** It is healed, and did something. */
+  readonly met: (fault: Fault) => void;
 }
 
 /**
@@ -29,8 +31,13 @@ export class FaultTrack {
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => {});
     while (!signal.aborted) {
-      const { holdMs, heal } = await this.#beginOne();
-      const healed = sleep(holdMs, signal).then(heal);
+      const { fault, begun } = await this.#beginOne();
+      const { holdMs, heal } = begun;
+      const healed = sleep(holdMs, signal)
+        .then(heal)
+        .then(() => {
+          if (begun.met === undefined || begun.met()) this.#options.met(fault);
+        });
       this.#healing.add(healed);
       healed.then(() => this.#healing.delete(healed), failed.reject);
       await Promise.race([sleep(nextMs(prng, holdMs), signal), failed.promise]);
@@ -39,14 +46,14 @@ export class FaultTrack {
   }
 
   /** Draws until there is somebody to hit. Each menu has faults that need nobody, so this ends. */
-  async #beginOne(): Promise<Begun> {
+  async #beginOne(): Promise<{ readonly fault: Fault; readonly begun: Begun }> {
     const { stage, menu, prng, began } = this.#options;
     for (;;) {
       const fault = drawFault(prng, menu);
       const begun = await fault.begin(stage, prng);
       if (begun === undefined) continue;
       began(fault, begun);
-      return begun;
+      return { fault, begun };
     }
   }
 }

@@ -16,6 +16,8 @@ export interface Begun {
   /** For how long, in ms; then `heal` is called, once. */
   readonly holdMs: number;
   readonly heal: () => void | Promise<void>;
+  /** Whether it did something, asked after `heal`; one without this has done so when it began. */
+  readonly met?: () => boolean;
 }
 
 /** One line of a menu of faults. */

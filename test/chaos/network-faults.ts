@@ -1,8 +1,19 @@
 import type { Prng } from "../../src/env/prng.ts";
 import type { Weather } from "../e2e/proxy.ts";
 import { anyOne, drawSome, theLeader } from "./choices.ts";
-import { type Choice, type Fault, namesOf, type Stage } from "./fault.ts";
+import { type Begun, type Choice, type Fault, namesOf, type Stage } from "./fault.ts";
 import { cut, cutOff, type Link } from "./links.ts";
+
+/** It has done something when frames were lost meanwhile. */
+function losing({ links }: Stage, begun: Begun): Begun {
+  const before = links.framesLost;
+  let met = false;
+  const heal = () => {
+    met = links.framesLost > before;
+    return begun.heal();
+  };
+  return { ...begun, heal, met: () => met };
+}
 
 function isolate(name: string, weight: number, choose: Choice): Fault {
   return {
@@ -12,7 +23,7 @@ function isolate(name: string, weight: number, choose: Choice): Fault {
       const side = await choose(stage, prng);
       if (side.length === 0) return undefined;
       const heal = stage.links.impose(cutOff(side));
-      return { whom: namesOf(side), holdMs: prng.int(300, 2_500), heal };
+      return losing(stage, { whom: namesOf(side), holdMs: prng.int(300, 2_500), heal });
     },
   };
 }
@@ -34,11 +45,8 @@ function cutOneWay(name: string, weight: number, choose: Choice): Fault {
       const heal = stage.links.impose(({ from, to }) =>
         from.kind === "node" && (isDeaf ? to : from.index) === node ? cut : undefined,
       );
-      return {
-        whom: `${namesOf([node])}, which ${isDeaf ? "hears nobody" : "nobody hears"}`,
-        holdMs: prng.int(300, 2_500),
-        heal,
-      };
+      const whom = `${namesOf([node])}, which ${isDeaf ? "hears nobody" : "nobody hears"}`;
+      return losing(stage, { whom, holdMs: prng.int(300, 2_500), heal });
     },
   };
 }
@@ -52,11 +60,8 @@ const cutClients: Fault = {
     const heal = stage.links.impose(({ from, to }) =>
       from.kind === "client" && clients.includes(from.index) && nodes.includes(to) ? cut : undefined,
     );
-    return {
-      whom: `${namesOf(nodes)} from ${clients.length} clients`,
-      holdMs: prng.int(500, 4_000),
-      heal,
-    };
+    const whom = `${namesOf(nodes)} from ${clients.length} clients`;
+    return losing(stage, { whom, holdMs: prng.int(500, 4_000), heal });
   },
 };
 

@@ -1,8 +1,18 @@
-import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { type KVClient, KVError } from "../../src/client/kv-client.ts";
 import type { Cluster } from "../e2e/cluster.ts";
 import { track } from "../e2e/processes.ts";
 import { sleep } from "./sleep.ts";
+import { descriptorsMax } from "./stranger-faults.ts";
 
 /** What a node says last that may write no more: of its own files, or by SQLite, which keeps the system's reason to itself. */
 const saysFull = /Cannot .*(too large|EFBIG|SQLITE_IOERR_WRITE)/i;
@@ -16,10 +26,29 @@ const stopMsMax = 20_000;
 const statusMsMax = 250;
 
 /**
- * For ServerProcess: a write beyond the limit of a file's size fails, as it does on a full disk, and sends no signal.
+ * For ServerProcess: few descriptors. And a write beyond the limit of a file's size fails, as it does on a full disk, and sends no signal.
  * The pid stays that of the server.
  */
-export const fullDiskWrapper = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"];
+export const limitedWrapper = ["sh", "-c", `trap "" XFSZ; ulimit -n ${descriptorsMax}; exec "$@"`, "sh"];
+
+/** The folder whose files say what of a node's disk hangs, see `test/e2e/hanging-syncs.js`. */
+export function hangsFolderOf(cluster: Cluster, index: number): string {
+  return join(cluster.folder, `hangs${index + 1}`);
+}
+
+/** Its next starts load what lets its disk hang, besides what they load already. */
+export function prepareHangs(cluster: Cluster, index: number): void {
+  const server = cluster.servers[index]!;
+  mkdirSync(hangsFolderOf(cluster, index), { recursive: true });
+  const preload = `--preload=${join(import.meta.dir, "../e2e/hanging-syncs.js")}`;
+  const { BUN_OPTIONS: options = "" } = server.environment;
+  if (options.includes(preload)) return;
+  server.environment = {
+    ...server.environment,
+    BUN_OPTIONS: `${options} ${preload}`.trim(),
+    KVRAFT_TEST_HANGS: hangsFolderOf(cluster, index),
+  };
+}
 
 /** What a node ends with that was removed from the cluster. */
 const removedStatus = 2;
@@ -226,6 +255,16 @@ export class Nodes {
     await this.kill(index);
     this.#fullDisks.delete(index);
     this.start(index);
+  }
+
+  /** Until `endHangs` the syncs of its store, or the writes of its log, do not end. */
+  hang(index: number, what: "store" | "log"): void {
+    writeFileSync(join(hangsFolderOf(this.cluster, index), what), "");
+  }
+
+  endHangs(index: number): void {
+    for (const what of ["store", "log"])
+      rmSync(join(hangsFolderOf(this.cluster, index), what), { force: true });
   }
 
   #startJoined(index: number, notVia: number): void {

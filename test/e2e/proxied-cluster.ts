@@ -60,10 +60,18 @@ export class Proxies {
   }
 }
 
-/** A cluster that is started with proxies between its nodes, and leads. */
-export async function startProxied(cluster: Cluster, prng: Prng, weather?: Weather): Promise<Proxies> {
+/** A cluster that is started with proxies between its nodes, and leads. `prepare` is called before each start. */
+export async function startProxied(
+  cluster: Cluster,
+  prng: Prng,
+  weather?: Weather,
+  prepare: (index: number) => void = () => {},
+): Promise<Proxies> {
   const proxies = new Proxies(cluster, prng, weather);
-  for (const server of cluster.servers) server.start();
+  for (const [index, server] of cluster.servers.entries()) {
+    prepare(index);
+    server.start();
+  }
   await cluster.awaitLeader();
   return proxies;
 }

@@ -3,6 +3,7 @@ import { BunNet } from "../../src/env/bun-net.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import { frameKind } from "../../src/rpc/frame.ts";
 import { frameHeaderBytes } from "../../src/rpc/limits.ts";
+import { dataRetransmissionMs, retransmissionMs } from "../sim/retransmission.ts";
 import { freePorts } from "./ports.ts";
 
 /** What a proxy does to frames, both ways. Hellos always pass: without them there is no connection to lose from. */
@@ -21,6 +22,9 @@ export class FrameProxy {
   weather: Weather | undefined;
   dropped = 0;
   delayed = 0;
+  /** Pieces that came while it was frozen. */
+  keptBack = 0;
+  #isFrozen = false;
   readonly #connections = new Set<Side>();
   readonly #listener;
 
@@ -54,6 +58,20 @@ export class FrameProxy {
         ...events,
       },
     });
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen;
+  }
+
+  /**
+   * A frozen proxy keeps its connections, takes new ones, and passes nothing: a stand-in for a network that drops every packet in silence.
+   * After the thaw what was kept back comes as late as TCP would bring it.
+   */
+  set isFrozen(isFrozen: boolean) {
+    if (this.#isFrozen === isFrozen) return;
+    this.#isFrozen = isFrozen;
+    if (!isFrozen) for (const side of this.#connections) side.thaw();
   }
 
   /** Ends all connections at once, as a reset does; who dials again is served. Yields how many there were. */
@@ -104,6 +122,9 @@ class Side {
   readonly #prng: Prng;
   #received: Buffer = Buffer.alloc(0);
   #queue: Buffer[] = [];
+  /** What came while the proxy was frozen, and when the first of it did. */
+  #kept: Buffer[] = [];
+  #keptSinceMs: number | undefined = undefined;
   #isClosed = false;
 
   constructor(socket: Socket<Side> | undefined, proxy: FrameProxy, prng: Prng) {
@@ -119,6 +140,12 @@ class Side {
   }
 
   data(bytes: Buffer): void {
+    if (this.#proxy.isFrozen || this.#keptSinceMs !== undefined) {
+      this.#keptSinceMs ??= performance.now();
+      this.#kept.push(bytes);
+      this.#proxy.keptBack++;
+      return;
+    }
     this.#received = Buffer.concat([this.#received, bytes]);
     while (this.#received.length >= frameHeaderBytes) {
       const total = frameHeaderBytes + this.#received.readUInt32LE(0);
@@ -126,6 +153,24 @@ class Side {
       this.#pass(this.#received.subarray(0, total));
       this.#received = this.#received.subarray(total);
     }
+  }
+
+  /** Both sides of the connection go on, each when TCP would send again what was kept back first. */
+  thaw(): void {
+    for (const side of [this, this.other!]) side.#thawLater();
+  }
+
+  #thawLater(): void {
+    if (this.#keptSinceMs === undefined) return;
+    const nowMs = performance.now();
+    const atMs = retransmissionMs(this.#keptSinceMs, nowMs, dataRetransmissionMs);
+    setTimeout(() => {
+      if (this.#isClosed || this.#keptSinceMs === undefined) return;
+      if (this.#proxy.isFrozen) return;
+      this.#keptSinceMs = undefined;
+      const kept = Buffer.concat(this.#kept.splice(0));
+      if (kept.length > 0) this.data(kept);
+    }, atMs - nowMs).unref();
   }
 
   send(frame: Buffer): void {

@@ -3,11 +3,12 @@
 // one way between two of them. KVRAFT_TEST_ROUTES names a file of JSON, read at each dial: the port that is dialled by the
 // port that was meant.
 import { readFileSync } from "node:fs";
+import { Socket } from "node:net";
 
 const routesPath = process.env.KVRAFT_TEST_ROUTES;
-const connect = Bun.connect;
+const { connect } = Socket.prototype;
 
-Bun.connect = (options) => {
+Socket.prototype.connect = function (port, ...rest) {
   const routes = JSON.parse(readFileSync(routesPath, "utf8"));
-  return connect.call(Bun, { ...options, port: routes[options.port] ?? options.port });
+  return connect.call(this, routes[port] ?? port, ...rest);
 };
