@@ -113,10 +113,12 @@ export class Leader {
 
   broadcastHeartbeat(): void {
     const { id: from, term, log } = this.#options;
+    const context = this.#reads.context;
+    const held = Math.min(log.durable, log.commit);
     for (const [to, { match }] of this.#progress) {
       // Only what is decided in its own term shows that a receiver which lacks it has lost it.
       const commit = this.hasCommittedInTerm ? Math.min(match, log.commit) : 0;
-      this.#options.send({ kind: "heartbeat", from, to, term, commit, context: this.#reads.context });
+      this.#options.send({ kind: "heartbeat", from, to, term, commit, context, held });
     }
   }
 

@@ -99,6 +99,8 @@ export interface Heartbeat extends Envelope {
   readonly context: number;
   /** The leader's lease time. */
   readonly timeMs?: number;
+  /** What is decided, and durable at the leader itself: its own copy counts, and only it knows of it. */
+  readonly held?: Index;
 }
 
 export interface HeartbeatReply extends Envelope {

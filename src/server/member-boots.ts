@@ -134,7 +134,11 @@ export class MemberBoots {
     const { memory } = this.#options.folder;
     const { from, term } = message;
     if (!this.counts(from, bootId)) return false;
-    if (message.kind === "heartbeat") return !this.#hasLostWhatIsDecided(message, bootId);
+    if (message.kind === "heartbeat") {
+      if (this.#hasLostWhatIsDecided(message, bootId)) return false;
+      memory.noteIndex(from, message.held ?? 0);
+      return true;
+    }
     if (isOwnTerm(message)) memory.noteTerm(from, term);
     else if (vouches(message) && !memory.noteTerm(from, term)) {
       memory.whenDurable(() => {

@@ -6,7 +6,7 @@
  *     RequestVoteReply    = term varint, preVote u8, granted u8, wallMs varint
  *     AppendEntries       = term varint, prev id, commit varint, count varint, entry*
  *     AppendEntriesReply  = term varint, accepted u8, index varint, hint id
- *     Heartbeat           = term varint, commit varint, context varint, leaseMs varint
+ *     Heartbeat           = term varint, commit varint, context varint, leaseMs varint, held varint
  *     HeartbeatReply      = term varint, context varint, wallMs varint
  *     InstallSnapshot     = term varint, start id
  *     TimeoutNow          = term varint
@@ -14,7 +14,7 @@
  *     entry               = kind u8 (noop 1 | command 2 | config 3), term varint, data bytes
  *
  * A time of 0 is not told. Example, a heartbeat of term 3 with commit 200 and context 1 at lease time 300:
- * 03 C8 01 01 AC 02.
+ * 03 C8 01 01 AC 02 C6 01, of a leader that holds 198 of it itself.
  */
 import { commandTimeMsMax } from "../kv/limits.ts";
 import { unreachable } from "../lib/assert.ts";
@@ -77,6 +77,7 @@ export function encodeMessage(body: ByteWriter, message: Message): void {
       body.varint(message.commit);
       body.varint(message.context);
       body.varint(message.timeMs ?? 0);
+      body.varint(message.held ?? 0);
       return;
     case "heartbeat-reply":
       body.varint(message.context);
@@ -147,6 +148,7 @@ function decodeBody(number: number, reader: ByteReader, envelope: Envelope): Mes
         commit: readIndex(reader),
         context: reader.varint(),
         ...readTime(reader),
+        held: readIndex(reader),
       };
     case method.heartbeatReply:
       return { kind: "heartbeat-reply", ...envelope, context: reader.varint(), ...readTime(reader) };

@@ -141,7 +141,13 @@ export function randomMessage(prng: Prng, from: NodeId, to: NodeId): Message {
         hint: id(),
       };
     case 5:
-      return { kind: "heartbeat", ...envelope, commit: randomPlace(prng), context: randomNumber(prng) };
+      return {
+        kind: "heartbeat",
+        ...envelope,
+        commit: randomPlace(prng),
+        context: randomNumber(prng),
+        held: randomPlace(prng),
+      };
     case 6:
       return { kind: "install-snapshot", ...envelope, start: id() };
     case 7:

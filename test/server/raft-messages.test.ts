@@ -27,7 +27,7 @@ const examples: [Message, string][] = [
   [{ ...envelope, kind: "install-snapshot", start: { term: 2, index: 300 } }, "0302ac02"],
   [{ ...envelope, kind: "timeout-now" }, "03"],
   [{ ...envelope, kind: "request-vote-reply", preVote: false, granted: true, timeMs: 300 }, "030001ac02"],
-  [{ ...envelope, kind: "heartbeat", commit: 200, context: 1, timeMs: 300 }, "03c80101ac02"],
+  [{ ...envelope, kind: "heartbeat", commit: 200, context: 1, timeMs: 300, held: 198 }, "03c80101ac02c601"],
   [{ ...envelope, kind: "heartbeat-reply", context: 128, timeMs: 300 }, "038001ac02"],
   [{ ...envelope, kind: "heartbeat-reply", context: 128 }, "03800100"],
   [
