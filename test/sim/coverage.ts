@@ -13,6 +13,9 @@ export interface Coverage extends RaftCoverage, OperatorCounts, Omit<NetCounts, 
   restoredAgain: number;
   /** Founders that were forgotten when the others were prepared from the backup. */
   forgotten: number;
+  /** Folders whose place a copy took, and those that were never used again because members said so. */
+  setBack: number;
+  condemned: number;
   /** Leaders whose stores hung for so long that they had to hand over. */
   hangingLeaders: number;
   /** Configurations in which a member has another address, and in which two have one. */

@@ -90,6 +90,8 @@ export function drawIncident(prng: Prng, kind: IncidentKind, nodes: number, clie
       return { kind, target, other: prng.int(0, nodes - 1), forMs: Math.min(forMs, 1000) };
     case "move":
       return { kind, target: prng.chance(1, 3) ? "all" : target, forMs: Math.min(forMs, 1000) };
+    case "set-back":
+      return { kind, target, forMs: prng.int(100, 4000), downMs: prng.int(10, 1000) };
     case "bit-rot":
       return { kind, target, chance: prng.u32(), forMs };
     case "clock-jump":

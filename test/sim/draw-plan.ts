@@ -81,12 +81,41 @@ export function drawPlan(seed: number, options: DrawOptions = {}): Plan {
     survivors: drawOrder(prng.fork(), nodes),
   };
   const aimed = aimAtStore(plan, new Prng(seed ^ laterStream));
-  if (extras === undefined) return aimed;
+  if (extras === undefined) return options.kinds?.includes("set-back") ? calmly(aimed) : aimed;
   const isFounded = options.isFoundedEmpty !== true && (options.kinds?.includes("wipe") ?? true);
   const founded = isFounded ? foundFromBackup(aimed, new Prng(seed ^ backupStream)) : aimed;
   const extended = withExtras(founded, extras);
+  if (options.kinds?.includes("set-back")) return calmly(extended);
   if (options.kinds !== undefined) return extended;
-  return hangStores(withFieldFaults(extended, new Prng(seed ^ fieldStream)), new Prng(seed ^ hangStream));
+  const field = hangStores(
+    withFieldFaults(extended, new Prng(seed ^ fieldStream)),
+    new Prng(seed ^ hangStream),
+  );
+  return setBackFolders(field, new Prng(seed ^ setBackStream));
+}
+
+/**
+ * In some worlds folders are copied, and the copies take their places later. Whoever remembers what they forgot has to be
+ * there then: nobody is away in such a world, or silent for long.
+ */
+function setBackFolders(plan: Plan, prng: Prng): Plan {
+  if (!prng.chance(1, 12) || plan.isFormationDisturbed) return plan;
+  const drawn = Array.from({ length: prng.int(1, 3) }, (): Incident => {
+    const atMs = prng.int(0, plan.faultsMs - 1000);
+    return { atMs, ...drawIncident(prng, "set-back", plan.machines.length, plan.clients.length) };
+  });
+  const kept = plan.incidents.filter(({ kind }) => besideSetBack.has(kind));
+  return calmly({ ...plan, incidents: [...kept, ...drawn].sort((a, b) => a.atMs - b.atMs) });
+}
+
+const besideSetBack = new Set<IncidentKind>(["reset", "transfer", "clock-jump", "client-cut", "set-back"]);
+
+function calmly(plan: Plan): Plan {
+  return {
+    ...plan,
+    weather: { ...plan.weather, lossPerMille: 0, delayPerMille: 0 },
+    isFormationDisturbed: false,
+  };
 }
 
 /** What came later than the rest draws from a stream of its own: so most worlds of older seeds stay what they were. */
@@ -226,6 +255,7 @@ const manyKeys = 64;
 /** Any number; with this one the worlds of the seeds in sim.test.ts, which failed before, are what they were. */
 const laterStream = 0x57_1a;
 const hangStream = 0x4a_46;
+const setBackStream = 0x5e_7b;
 const membersStream = 0x3e_3b;
 const fieldStream = 0x51_11;
 const backupStream = 0xba_c4;

@@ -82,6 +82,16 @@ export class DurableLog {
     this.#isInVain = !goesOn;
   }
 
+  /** Whether a new life has found all that was promised. */
+  isKept(raft: Raft, state: RaftState): boolean {
+    try {
+      this.#check(raft, state);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** A new life has read the disk. All that was promised has to be there. */
   recovered(raft: Raft, state: RaftState): void {
     this.#check(raft, state);

@@ -102,6 +102,8 @@ export class IncidentEffects {
       case "disk-full":
       case "disk-fails":
         return () => machine!.disk.counts.hindered;
+      case "set-back":
+        return () => Number(machine!.wasSetBack);
       case "bit-rot":
         return () => machine!.disk.counts.flips;
       case "swap":
@@ -132,5 +134,6 @@ export const lateKinds: ReadonlySet<IncidentKind> = new Set([
   "echo",
   "stop",
   "wipe",
+  "set-back",
   "reuse",
 ]);

@@ -18,6 +18,7 @@ export interface IncidentWorld {
   readonly operator: SimOperator;
   /** Whether its data may be lost for good: with one machine more there may be no majority to repair anything. */
   mayLose(machine: SimMachine): boolean;
+  idOf(machine: SimMachine): string | undefined;
   /** Whether every machine in use is a member by now, and may get another address: founders find each other by their list. */
   mayMove(): boolean;
   /** Whether its data may be damaged, so that it can tell. */
@@ -145,6 +146,8 @@ export class Incidents {
         return operator.replaceAll();
       case "wipe":
         return this.#wipe(this.#machine(incident.target), incident.forMs);
+      case "set-back":
+        return this.#setBack(this.#machine(incident.target), incident.forMs, incident.downMs);
       case "transfer":
         return operator.transfer(incident.to === "any" ? undefined : machines[incident.to]!);
       case "silence":
@@ -453,6 +456,20 @@ export class Incidents {
     machine.moveTo(spare.host);
     spare.moveTo(host);
     operator.replace(machine, spare);
+  }
+
+  /** A copy that was made of a running node, or of one that is down, takes the place of what the node has done since. */
+  #setBack(machine: SimMachine, forMs: number, downMs: number): void {
+    const id = this.#world.idOf(machine);
+    const copy = new Map([...machine.disk.files()].map(([path, bytes]) => [path, bytes.slice()]));
+    this.#later(forMs, () => {
+      const isSame = id !== undefined && this.#world.idOf(machine) === id;
+      const { isSpare, isRemoved, isWiped, isDamaged } = machine;
+      if (!isSame || isSpare || isRemoved || isWiped || isDamaged || !this.#world.mayLose(machine)) return;
+      // One in a world: the other may be the only one that remembers what this one forgot.
+      if (this.#world.machines.some(({ wasSetBack }) => wasSetBack)) return;
+      this.#down(machine, downMs, () => machine.setBack(copy));
+    });
   }
 
   #cutClient(client: number, machine: SimMachine, forMs: number): void {

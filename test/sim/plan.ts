@@ -122,6 +122,8 @@ export type Happening =
   | { readonly kind: "disk-slow"; readonly target: Target; readonly writeMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly target: Target; readonly forMs: number }
   | { readonly kind: "disk-fails"; readonly target: Target; readonly forMs: number }
+  /** Its folder is copied as it is, and takes the place of the one that ran on, `forMs` later. */
+  | { readonly kind: "set-back"; readonly target: Target; readonly forMs: number; readonly downMs: number }
   | { readonly kind: "bit-rot"; readonly target: Target; readonly chance: number; readonly forMs: number }
   | { readonly kind: "clock-jump"; readonly target: Target; readonly byMs: number }
   | {
@@ -200,6 +202,7 @@ export const incidentKinds = [
   "disk-slow",
   "disk-full",
   "disk-fails",
+  "set-back",
   "bit-rot",
   "clock-jump",
   "lag-crash",

@@ -49,6 +49,8 @@ export interface RaftCoverage {
   asked: number;
   handedOver: number;
   leaders: number;
+  /** Lives of nodes whose folder went back in time, and had lost something. */
+  forgetful: number;
 }
 
 const kinds: readonly Entry["kind"][] = ["noop", "command", "config"];
@@ -69,6 +71,9 @@ export class RaftChecker {
   readonly #configurations: { readonly index: Index; readonly members: Members }[] = [];
   /** Nodes whose disks were lost: they are no more. */
   readonly #wiped = new Set<NodeId>();
+  /** Whose folder a copy has taken the place of; and the cores that ran on such copies. */
+  readonly #setBack = new Set<NodeId>();
+  readonly #forgetful = new WeakSet<Raft>();
   readonly changes = new ChangeChecker();
   readonly coverage: RaftCoverage = {
     begunAnew: 0,
@@ -79,6 +84,7 @@ export class RaftChecker {
     asked: 0,
     handedOver: 0,
     leaders: 0,
+    forgetful: 0,
   };
   /** Election safety. */
   readonly #leaders = new Map<Term, NodeId>();
@@ -147,6 +153,14 @@ export class RaftChecker {
     this.#wiped.add(id);
   }
 
+  /**
+   * The folder of this node is what it was before. What it has vouched for still counts, as with a disk that is lost; what it
+   * says from now on must count nowhere, so that it is not even noted.
+   */
+  setBack(id: NodeId): void {
+    this.#setBack.add(id);
+  }
+
   get wipedIds(): ReadonlySet<NodeId> {
     return this.#wiped;
   }
@@ -165,11 +179,16 @@ export class RaftChecker {
   }
 
   ticked(raft: Raft): void {
+    if (this.#forgetful.has(raft)) return;
     const life = this.#lifeOf(raft);
     life.ticks++;
   }
 
   stepped(raft: Raft): void {
+    if (this.#forgetful.has(raft)) {
+      assert(!raft.isLeader, "a node whose folder went back in time never leads");
+      return;
+    }
     const life = this.#lifeOf(raft);
     const { before } = life;
     const state = raft.getState();
@@ -201,6 +220,7 @@ export class RaftChecker {
 
   /** A state has taken the place of what this node held: that after a decided entry, with the members as of then. */
   restored(raft: Raft, snapshot: EntryId, configuration: Configuration): void {
+    if (this.#forgetful.has(raft)) return;
     const { id, before } = this.#lifeOf(raft);
     const { index, term } = snapshot;
     const what = `${id} takes over the state after entry ${describeId(snapshot)}`;
@@ -221,6 +241,7 @@ export class RaftChecker {
   }
 
   heard(raft: Raft, message: Message): void {
+    if (this.#forgetful.has(raft)) return;
     const life = this.#lifeOf(raft);
     const isAnswer = message.kind === "append-entries-reply" || message.kind === "heartbeat-reply";
     if (isAnswer && message.term === life.before.term) life.heardAt.set(message.from, life.ticks);
@@ -228,6 +249,7 @@ export class RaftChecker {
 
   /** Messages that vouch for a node's state leave only when its disk holds that state. */
   sent(raft: Raft, messages: readonly Message[]): void {
+    if (this.#forgetful.has(raft)) return;
     const { id } = this.#lifeOf(raft);
     const disk = this.#diskOf(id);
     for (const message of messages) {
@@ -268,19 +290,23 @@ export class RaftChecker {
   }
 
   writeBegan(raft: Raft, write: Write): void {
+    if (this.#forgetful.has(raft)) return;
     this.#diskOf(this.#lifeOf(raft).id).began(write);
   }
 
   writeEnded(raft: Raft): void {
+    if (this.#forgetful.has(raft)) return;
     this.#diskOf(this.#lifeOf(raft).id).ended();
   }
 
   readAsked(raft: Raft, context: number): void {
+    if (this.#forgetful.has(raft)) return;
     this.#lifeOf(raft).reads.set(context, this.decidedIndex);
   }
 
   /** A linearizable read sees everything that anybody knew to be committed when it was asked for (thesis 6.4). */
   readsConfirmed(raft: Raft, reads: readonly ReadState[]): void {
+    if (this.#forgetful.has(raft)) return;
     const life = this.#lifeOf(raft);
     for (const { context, index } of reads) {
       const wanted = life.reads.get(context);
@@ -295,6 +321,7 @@ export class RaftChecker {
 
   /** Entries that are handed to a state machine. */
   committed(raft: Raft, entries: readonly Entry[]): void {
+    if (this.#forgetful.has(raft)) return;
     const { id, before } = this.#lifeOf(raft);
     let index = before.applied;
     for (const entry of entries) {
@@ -309,6 +336,7 @@ export class RaftChecker {
 
   /** The node's next process says anew what it has. */
   forgot(raft: Raft, id: NodeId): void {
+    if (this.#forgetful.has(raft)) return;
     this.#lifeOf(raft).matches.delete(id);
   }
 
@@ -319,6 +347,13 @@ export class RaftChecker {
     assert(state.role === "follower", "a node starts as a follower");
     const former = this.#current.get(id);
     if (former !== undefined) this.#lives.delete(former);
+    // The copy may be as good as what it took the place of.
+    if (this.#setBack.has(id) && !this.#diskOf(id).isKept(raft, state)) {
+      this.coverage.forgetful++;
+      this.#current.delete(id);
+      this.#forgetful.add(raft);
+      return;
+    }
     // The commit that its disk remembers is checked like one that it learns.
     const before = { ...state, commit: state.applied };
     assert(!this.#wiped.has(id), `${id} has lost its disk, and never comes back as itself`);

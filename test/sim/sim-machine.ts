@@ -2,6 +2,7 @@ import { defaultLimits, type ServerConfig } from "../../src/config/config.ts";
 import type { Env } from "../../src/env/env.ts";
 import type { Prng } from "../../src/env/prng.ts";
 import type { Address } from "../../src/lib/address.ts";
+import type { Bytes } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { serverListText } from "../../src/server/formation-messages.ts";
 import { KVServer } from "../../src/server/kv-server.ts";
@@ -70,6 +71,10 @@ export class SimMachine {
   lostId: string | undefined;
   /** Told that all that was on its disk is lost. */
   onWiped: (machine: SimMachine) => void = () => {};
+  /** A copy has taken the place of its folder. */
+  wasSetBack = false;
+  /** Told that its disk holds what it held before. */
+  onSetBack: (machine: SimMachine) => void = () => {};
   readonly #world: {
     readonly timeline: Timeline;
     readonly net: SimNet;
@@ -206,6 +211,17 @@ export class SimMachine {
     this.#world.trace.add(`${this.name} loses power, what was not synced is ${fate}`);
     if (this.process?.isAlive === true) this.#died(isTold ? "reset" : "silent");
     this.disk.powerCut(fate);
+  }
+
+  /** A copy of its folder takes the folder's place. It is down, and stays so until it is started. */
+  setBack(files: ReadonlyMap<string, Bytes>): void {
+    this.kill();
+    this.#world.trace.add(`${this.name} is set back to a copy of its folder`);
+    this.disk.wipe();
+    this.disk.load(files);
+    this.isDamaged = true;
+    this.wasSetBack = true;
+    this.onSetBack(this);
   }
 
   /** Its disk is a new one. It is down, and stays so until it is started. */

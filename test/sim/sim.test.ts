@@ -83,6 +83,9 @@ test("a hundred worlds keep what is promised", async () => {
   expect(coverage.timesOf("wiped")).toBeGreaterThan(20);
   expect(coverage.timesOf("restoredAgain")).toBeGreaterThan(2);
   expect(coverage.timesOf("forgotten")).toBeGreaterThan(0);
+  expect(coverage.timesOf("setBack")).toBeGreaterThan(2);
+  expect(coverage.timesOf("condemned")).toBeGreaterThan(2);
+  expect(coverage.timesOf("forgetful")).toBeGreaterThan(2);
   expect(coverage.timesOf("handedOver")).toBeGreaterThan(30);
   expect(coverage.timesOf("mistakes")).toBeGreaterThan(2);
   expect(coverage.timesOf("addressChanges")).toBeGreaterThan(10);

@@ -91,6 +91,8 @@ export class Simulation implements Observer {
   #toldRemoved = 0;
   #wiped = 0;
   #forgotten = 0;
+  #setBack = 0;
+  #condemned = 0;
   #hopeless = 0;
   readonly #loop: EventLoop;
 
@@ -102,7 +104,10 @@ export class Simulation implements Observer {
     this.net = new SimNet(this.timeline, prng.fork(), this.#weather);
     const ended: Ended = (machine, failure) => this.#ended(machine, failure);
     this.machines = plan.machines.map((_, place) => new SimMachine(this, place, prng.fork(), ended));
-    for (const machine of this.machines) machine.onWiped = () => this.#wipedOut(machine);
+    for (const machine of this.machines) {
+      machine.onWiped = () => this.#wipedOut(machine);
+      machine.onSetBack = () => this.#wasSetBack(machine);
+    }
     const addresses = addressesOf(this.machines, plan);
     const { timeline, net, trace, history } = this;
     const { keys, valueBytesMax } = plan;
@@ -169,6 +174,8 @@ export class Simulation implements Observer {
       wiped: this.#wiped,
       restoredAgain: this.machines.reduce((sum, machine) => sum + machine.restoredAgain, 0),
       forgotten: this.#forgotten,
+      setBack: this.#setBack,
+      condemned: this.#condemned,
       hopeless: this.#hopeless,
     };
   }
@@ -211,7 +218,7 @@ export class Simulation implements Observer {
     const mayDamage = (machine: SimMachine) => isCareless || this.#mayLose(machine);
     const mayMove = () => this.#mayMove();
     const all = { timeline, net, trace, machines, clients, operator };
-    const world = { ...all, mayLose, mayDamage, mayMove };
+    const world = { ...all, mayLose, mayDamage, mayMove, idOf: (machine: SimMachine) => this.#idOf(machine) };
     const incidents = new Incidents(world, this.plan.incidents);
     for (const client of this.clients) client.start();
     return incidents;
@@ -421,6 +428,7 @@ export class Simulation implements Observer {
     const { code } = failure;
     if (machine.isDamaged && (code === "CORRUPTION" || code === "FORMAT" || code === "IDENTITY")) {
       machine.isBroken = true;
+      if (failure.message.includes("set back")) this.#condemned++;
       return;
     }
     const isExcused =
@@ -452,6 +460,12 @@ export class Simulation implements Observer {
       machine.wipe();
       machine.isSpare = true;
     });
+  }
+
+  #wasSetBack(machine: SimMachine): void {
+    this.#setBack++;
+    const id = this.#idOf(machine);
+    if (id !== undefined) this.#raft.setBack(id);
   }
 
   #wipedOut(machine: SimMachine): void {
