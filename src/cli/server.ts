@@ -1,5 +1,5 @@
 import type { LogLevel, ServerConfig } from "../config/config.ts";
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseFindableAddress, placeOf } from "../lib/address.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
 import type { KVServer, KVServerOptions } from "../server/kv-server.ts";
 import { usageError } from "./args.ts";
@@ -61,13 +61,13 @@ export const serverCommand: Command = {
 function joinOf(call: Call): Address | undefined {
   const text = call.flags.get("join");
   if (typeof text !== "string") return undefined;
-  const address = parseAddress(text);
+  const address = parseFindableAddress(text);
   if (address !== undefined) return address;
   throw usageError(`--join is ${JSON.stringify(text)}, must be the host:port of a member`, serverCommand);
 }
 
 function isSelf(join: Address, { servers, me }: ServerConfig): boolean {
-  return formatAddress(servers[me]!) === formatAddress(join);
+  return placeOf(servers[me]!) === placeOf(join);
 }
 
 interface RunOptions {

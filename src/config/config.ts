@@ -6,6 +6,11 @@ export interface ServerConfig {
   readonly me: number;
   /** All servers of the cluster, this one included; the same list, in the same order, on each of them. */
   readonly servers: readonly Address[];
+  /**
+   * What it listens on: all addresses of the machine (0.0.0.0, ::) or one of them; undefined for its own in `servers`, which
+   * is what others are told.
+   */
+  readonly listen?: Address;
   /** Relative to the current folder, or absolute. */
   readonly dataDir: string;
   readonly timings: Timings;

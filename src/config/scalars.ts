@@ -1,4 +1,4 @@
-import { isHost, isPort } from "../lib/address.ts";
+import { type Address, canonicalHost, isAnyHost, isHost, isPort, parseAddress } from "../lib/address.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 import type { Located, Mapping } from "./yaml-mapping.ts";
 
@@ -57,10 +57,23 @@ export function readPath(from: Mapping, key: string, otherwise: string): string 
   );
 }
 
-/** A host name or IP address. */
+/** A host name or IP address at which others find a server. */
 export function readHost(from: Mapping, key: string): string | undefined {
-  return read(from, key, "an IP address or a host name", undefined, ({ scalar }) =>
-    typeof scalar === "string" && isHost(scalar) ? scalar : undefined,
+  const scalar = from.get(key)?.scalar;
+  const isAny = typeof scalar === "string" && isHost(scalar) && isAnyHost(scalar);
+  const wanted = isAny
+    ? "an address at which others find this server; it listens on all of a machine with the key listen"
+    : "an IP address or a host name";
+  return read(from, key, wanted, undefined, () =>
+    typeof scalar === "string" && isHost(scalar) && !isAny ? canonicalHost(scalar) : undefined,
+  );
+}
+
+/** An address of this machine, or all of them, with a port; undefined when it is not said. */
+export function readListen(from: Mapping, key: string): Address | undefined {
+  if (from.get(key) === undefined) return undefined;
+  return read(from, key, 'HOST:PORT, such as 0.0.0.0:5001 or "[::]:5001"', undefined, ({ scalar }) =>
+    typeof scalar === "string" ? parseAddress(scalar) : undefined,
   );
 }
 

@@ -1,3 +1,4 @@
+import { placeOf } from "../lib/address.ts";
 import { assert } from "../lib/assert.ts";
 import {
   defaultDataDir,
@@ -11,7 +12,7 @@ import {
   type Timings,
 } from "./config.ts";
 import { putOverheadBytes } from "./reload.ts";
-import { type Range, readDuration, readPath, readSize, readWhole, readWord } from "./scalars.ts";
+import { type Range, readDuration, readListen, readPath, readSize, readWhole, readWord } from "./scalars.ts";
 import { readServers } from "./server-list.ts";
 import { formatDuration, formatSize } from "./units.ts";
 import { type Mapping, Problems, parseMapping } from "./yaml-mapping.ts";
@@ -27,16 +28,20 @@ export function parseServerConfig(
 ): { config: ServerConfig; warnings: string[] } {
   const problems = new Problems(fileName);
   const file = parseMapping(text, problems, "a mapping with the keys me and servers");
-  file.allowOnly(["me", "servers", "dataDir", "timings", "limits", "logLevel"], { loglevel: "logLevel" });
+  file.allowOnly(["me", "servers", "listen", "dataDir", "timings", "limits", "logLevel"], {
+    loglevel: "logLevel",
+  });
   const { servers, count } = readServers(file);
   const me = readWhole(file, "me", { min: 0, max: Math.max(0, (count ?? serversMax) - 1) });
+  const listen = readListen(file, "listen");
   const dataDir = readPath(file, "dataDir", defaultDataDir(me ?? 0));
   const timings = readTimings(file.mapping("timings"));
   const limits = readLimits(file.mapping("limits"));
   const logLevel = readWord<LogLevel>(file, "logLevel", ["error", "warn", "info", "debug"], defaultLogLevel);
   problems.throwIfAny();
   const config = complete<ServerConfig>({ me, servers, dataDir, timings, limits, logLevel });
-  return { config, warnings: warningsOf(config, file) };
+  const isOwn = listen === undefined || placeOf(listen) === placeOf(config.servers[config.me]!);
+  return { config: isOwn ? config : { ...config, listen }, warnings: warningsOf(config, file) };
 }
 
 const minuteMs = 60_000;

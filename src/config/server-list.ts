@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from "../lib/address.ts";
+import { type Address, formatAddress, placeOf } from "../lib/address.ts";
 import { serversMax } from "./config.ts";
 import { readHost, readPort } from "./scalars.ts";
 import type { Mapping } from "./yaml-mapping.ts";
@@ -22,10 +22,16 @@ export function readServers(from: Mapping): { servers: Address[] | undefined; co
     const address = readAddress(entry);
     if (address === undefined) continue;
     servers.push(address);
-    const text = formatAddress(address).toLowerCase();
-    const first = keyByAddress.get(text);
-    if (first === undefined) keyByAddress.set(text, item.key);
-    else from.problems.add(item.line, item.key, text, `an address of its own (${first} has this one)`);
+    const place = placeOf(address);
+    const first = keyByAddress.get(place);
+    if (first === undefined) keyByAddress.set(place, item.key);
+    else
+      from.problems.add(
+        item.line,
+        item.key,
+        formatAddress(address),
+        `an address of its own (${first} has this one)`,
+      );
   }
   return { servers: servers.length === items.length ? servers : undefined, count: items.length };
 }

@@ -45,7 +45,7 @@ function whyNot(error: unknown): string {
   if (code === "EADDRINUSE")
     return "the port is in use by another process; stop that process or choose another port";
   if (code === "EADDRNOTAVAIL")
-    return "this machine has no such address; listen on one of its own, or on 0.0.0.0 for all";
+    return "this machine has no such address; listen on one of its own, or on all of them (the key listen)";
   if (code === "EACCES") return "the port needs special rights; choose one of 1024 or higher";
   if (code === "ERR_OUT_OF_RANGE") return "the port is out of range; choose one from 0 to 65535";
   return `${code ?? "the host is unknown"}; check that the host is an address of this machine`;

@@ -4,7 +4,7 @@ import type { DiskLock } from "../env/disk.ts";
 import type { Env } from "../env/env.ts";
 import { Prng } from "../env/prng.ts";
 import { realEnv } from "../env/real-env.ts";
-import { type Address, formatAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseFindableAddress } from "../lib/address.ts";
 import { type ByteWriter, DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
 import type { Message, NodeId } from "../raft/types.ts";
@@ -115,7 +115,7 @@ export class KVServer {
       folder.close();
       throw error;
     }
-    log("info", `node ${folder.identity.nodeId} listens on ${formatAddress(this.address)}`);
+    log("info", `node ${folder.identity.nodeId} listens on ${whereText(config.listen, this.address)}`);
   }
 
   /** Where clients and peers find this node. */
@@ -234,8 +234,8 @@ export class KVServer {
   }
 
   #listen(): Listener<Guest> {
-    const { servers, me, limits } = this.#config;
-    const { host, port } = servers[me]!;
+    const { limits } = this.#config;
+    const { host, port } = this.#config.listen ?? this.address;
     return new Listener<Guest>(
       this.#env,
       {
@@ -345,6 +345,8 @@ export class KVServer {
     if (hello.role === "client") return undefined;
     if (this.#node === undefined)
       return { code: "state", text: "This server is still waiting for the others to form the cluster" };
+    if (hello.address !== undefined && parseFindableAddress(hello.address) === undefined)
+      return { code: "node", text: `Nobody can find node ${hello.nodeId} at ${hello.address}; set its ip` };
     if (this.#node.isRemoved(hello.nodeId))
       return { code: "removed", text: `Node ${hello.nodeId} was removed from cluster ${own}` };
     if (hello.clusterId !== own || !this.#node.isWelcome(hello.nodeId))
@@ -444,6 +446,12 @@ export class KVServer {
     this.#folder.close();
     this.#ended.resolve(error);
   }
+}
+
+function whereText(listen: Address | undefined, address: Address): string {
+  const found = formatAddress(address);
+  const listens = formatAddress(listen ?? address);
+  return listens === found ? found : `${listens}, and is found at ${found}`;
 }
 
 function guestName(nodeId: NodeId, bootId: string, purpose: HelloPurpose): string {

@@ -1,6 +1,6 @@
 import type { Clock } from "../env/clock.ts";
 import type { Status } from "../kv/status.ts";
-import { parseAddress } from "../lib/address.ts";
+import { parseAddress, parseFindableAddress } from "../lib/address.ts";
 import { type ByteReader, DecodeError } from "../lib/codec.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { ChangeResult } from "../raft/raft-options.ts";
@@ -93,6 +93,11 @@ export class MemberRequests {
       case method.join: {
         const { nodeId, address } = decodeJoin(reader);
         if (parseAddress(address) === undefined) throw new DecodeError("it names no address");
+        if (parseFindableAddress(address) === undefined) {
+          const text = `Nobody can find a server at ${address}, which means all addresses of a machine; set its ip`;
+          this.#options.replies.refuse(replyTo, "ErrMembers", text);
+          return true;
+        }
         this.#asLeader(replyTo, () => this.#join(replyTo, nodeId as NodeId, address, deadlineMs));
         return true;
       }

@@ -1,7 +1,7 @@
 import type { Timer } from "../env/clock.ts";
 import { StateMachine } from "../kv/state-machine.ts";
 import { LevelDB } from "../leveldb/level-db.ts";
-import { formatAddress, parseAddress } from "../lib/address.ts";
+import { formatAddress, parseFindableAddress } from "../lib/address.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { DecodeError } from "../lib/codec.ts";
 import { KvraftError, messageOf } from "../lib/error.ts";
@@ -539,7 +539,7 @@ export class Node {
   #snapshotOffered(from: NodeId): void {
     if (!this.isMember(from)) {
       const address = this.#options.addressOf(from, this.#boots.admittedBoot(from) ?? "");
-      if (address === undefined || parseAddress(address) === undefined) return;
+      if (address === undefined || parseFindableAddress(address) === undefined) return;
       // It may have moved since its last offer.
       const isNews = this.#source?.nodeId !== from || this.#source.address !== address;
       this.#source = { nodeId: from, address };

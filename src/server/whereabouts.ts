@@ -1,6 +1,6 @@
 import type { Clock } from "../env/clock.ts";
 import type { Net } from "../env/net.ts";
-import { type Address, formatAddress, parseAddress } from "../lib/address.ts";
+import { type Address, formatAddress, parseAddress, parseFindableAddress } from "../lib/address.ts";
 import type { NodeId } from "../raft/types.ts";
 import { AddressBook } from "./address-book.ts";
 import { MemberSearch } from "./member-search.ts";
@@ -70,7 +70,7 @@ export class Whereabouts {
     const member = this.#find(nodeId);
     if (member === undefined || address === undefined || address === this.#own) return;
     if (this.#options.isMet(nodeId)) return;
-    const isAddress = parseAddress(address) !== undefined;
+    const isAddress = parseFindableAddress(address) !== undefined;
     if (isAddress && this.#book.found(member, address)) this.#options.changed();
   }
 

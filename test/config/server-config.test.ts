@@ -39,6 +39,42 @@ describe("a configuration that works", () => {
     expect(warnings).toEqual([]);
   });
 
+  test("listens elsewhere than where others find it, on all addresses of the machine if it is told to", () => {
+    const listenOf = (line: string) => parseServerConfig(`me: 1\n${three}${line}\n`, "n.yml").config.listen;
+    expect(listenOf("listen: 0.0.0.0:6001")).toEqual({ host: "0.0.0.0", port: 6001 });
+    expect(listenOf('listen: "[::]:5001"')).toEqual({ host: "::", port: 5001 });
+    expect(listenOf("listen: db2.example:5001")).toEqual({ host: "db2.example", port: 5001 });
+    expect(listenOf("listen: 10.0.0.2:5001")).toBeUndefined();
+    expect(listenOf("")).toBeUndefined();
+    expect(problemsOf(`me: 1\n${three}listen: 0.0.0.0\n`)).toContain(
+      'n.yml:6: listen: found "0.0.0.0"; wanted HOST:PORT, such as 0.0.0.0:5001 or "[::]:5001"',
+    );
+    expect(problemsOf(`me: 1\n${three}listen: 0:5001\n`)).toContain("n.yml:6: listen:");
+  });
+
+  test("tells nobody the any-address, however it is written, and names each place once", () => {
+    for (const ip of ["0.0.0.0", "'::'", "'::0'", "'0:0:0:0:0:0:0:0'", "'::ffff:0.0.0.0'", "'::ffff:0:0'"])
+      expect(problemsOf(`me: 0\nservers: [{ip: ${ip}, port: 5001}]\n`)).toContain(
+        "wanted an address at which others find this server; it listens on all of a machine with the key listen",
+      );
+    for (const ip of ["'0'", "000.0.0.0", "'0x0'", "0x7f.1", "'127.1'"])
+      expect(problemsOf(`me: 0\nservers: [{ip: ${ip}, port: 5001}]\n`)).toContain(
+        "wanted an IP address or a host name",
+      );
+    const pairs = [
+      ["'::1'", "'0:0:0:0:0:0:0:1'"],
+      ["127.0.0.1", "'::ffff:127.0.0.1'"],
+      ["localhost", "127.0.0.1"],
+      ["DB1.example", "db1.example"],
+    ];
+    for (const [one, other] of pairs)
+      expect(
+        problemsOf(
+          `me: 0\nservers: [{ip: ${one}, port: 5001}, {ip: ${other}, port: 5001}, {ip: c, port: 1}]\n`,
+        ),
+      ).toContain("wanted an address of its own (servers[0] has this one)");
+  });
+
   test("sets every key", () => {
     const text = `me: 0
 servers: [{ip: db1.example, port: "5001"}]
@@ -155,12 +191,12 @@ describe("a configuration with a problem", () => {
     [
       "an unknown key that is near another",
       `me: 0\n${three}datadir: x\n`,
-      'n.yml:6: unknown key "datadir" (did you mean dataDir?); wanted one of me, servers, dataDir, timings, limits, logLevel',
+      'n.yml:6: unknown key "datadir" (did you mean dataDir?); wanted one of me, servers, listen, dataDir, timings, limits, logLevel',
     ],
     [
       "an unknown key that is near none",
       `me: 0\n${three}colour: red\n`,
-      'n.yml:6: unknown key "colour"; wanted one of me, servers, dataDir, timings, limits, logLevel',
+      'n.yml:6: unknown key "colour"; wanted one of me, servers, listen, dataDir, timings, limits, logLevel',
     ],
     [
       "an unknown key of a section",
@@ -290,7 +326,7 @@ logLevel: loud
 `;
     expect(problemsOf(text)).toBe(
       [
-        'n.yml:1: unknown key "mee" (did you mean me?); wanted one of me, servers, dataDir, timings, limits, logLevel',
+        'n.yml:1: unknown key "mee" (did you mean me?); wanted one of me, servers, listen, dataDir, timings, limits, logLevel',
         "n.yml:1: me: found nothing; wanted a whole number from 0 to 1",
         "n.yml:4: servers[0].port: found 0; wanted a port from 1 to 65535",
         'n.yml:5: servers[1].ip: found "no host!"; wanted an IP address or a host name',
@@ -305,7 +341,7 @@ logLevel: loud
   test("names a problem on one line, whatever the file holds", () => {
     expect(problemsOf('"a\\n\\e[2J": { x: 1 }\n"a\\n\\e[2J": 2\nme: 0\nservers: [{ ip: a, port: 1 }]')).toBe(
       [
-        'n.yml:1: unknown key "a\\n\\u001b[2J"; wanted one of me, servers, dataDir, timings, limits, logLevel',
+        'n.yml:1: unknown key "a\\n\\u001b[2J"; wanted one of me, servers, listen, dataDir, timings, limits, logLevel',
         "n.yml:2: a??[2J: found the key a second time; wanted it once (it stands on line 1)",
       ].join("\n"),
     );

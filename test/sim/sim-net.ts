@@ -188,7 +188,9 @@ export class SimNet {
   ): Acceptor {
     const cannot = (why: string) => new KvraftError("IO_ERROR", `Cannot listen on ${host}:${port}: ${why}`);
     if (this.ownerOf(host) !== machine && host !== "0.0.0.0")
-      throw cannot("this machine has no such address; listen on one of its own, or on 0.0.0.0 for all");
+      throw cannot(
+        "this machine has no such address; listen on one of its own, or on all of them (the key listen)",
+      );
     if (port < 0 || port > 65_535) throw cannot("the port is out of range; choose one from 0 to 65535");
     const chosen = port === 0 ? this.#choosePort() : port;
     const address = `${host === "0.0.0.0" ? machine : host}:${chosen}`;
