@@ -62,6 +62,14 @@ export class BunSocket implements Socket {
     this.#isInside = false;
   }
 
+  pause(): void {
+    if (!this.#isTerminated) this.#raw.pause();
+  }
+
+  resume(): void {
+    if (!this.#isTerminated) this.#raw.resume();
+  }
+
   onData(bytes: Bytes): void {
     if (!this.#isTerminated) this.#handler?.data(bytes);
   }

@@ -20,6 +20,12 @@ export interface Socket {
   write(bytes: Bytes): number;
   /** Ends our side after what was written; the other side may go on. */
   shutdown(): void;
+  /**
+   * Reads nothing for a while, which slows the other side down. What was read already may still be told, and that the other
+   * side ended is told later.
+   */
+  pause?(): void;
+  resume?(): void;
   /** Drops the connection at once. */
   terminate(): void;
 }

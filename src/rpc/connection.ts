@@ -18,6 +18,7 @@ import {
   signEveryMs,
 } from "./limits.ts";
 import { methodName } from "./method.ts";
+import type { ReadTurns } from "./read-turns.ts";
 
 /**
  * Why a connection is gone.
@@ -101,6 +102,11 @@ export class Connection<Context = unknown> implements SocketHandler {
   /** Where this connection's memory is counted, and what was told there last. */
   #held: HeldBytes | undefined = undefined;
   #toldBytes = 0;
+  /** Set where input is looked at in turns. Chunks that wait for the next one, and whether that of the parser does. */
+  #turns: ReadTurns | undefined = undefined;
+  #unread: Bytes[] = [];
+  #unreadBytes = 0;
+  #isInLine = false;
   /** Frames that have arrived. */
   #frameCount = 0;
   /** At the last look: bytes of the frame that had begun, and frames before it. */
@@ -130,14 +136,26 @@ export class Connection<Context = unknown> implements SocketHandler {
     return this.#sending.length - this.#sent + this.#output.length;
   }
 
-  /** Memory of a frame that has not arrived whole, and of frames that wait to leave. */
-  get heldBytes(): number {
-    return this.#parser.heldBytes + this.#output.capacity + this.#sending.capacity;
+  /** Requests that have no reply yet. */
+  get openRequests(): number {
+    return this.#openRequests;
   }
 
-  /** From now on what this connection holds is counted there. */
-  countIn(held: HeldBytes): void {
+  /** Memory of a frame that has not arrived whole, and of frames that wait to leave. */
+  get heldBytes(): number {
+    return (
+      this.#parser.heldBytes +
+      this.#parser.unreadBytes +
+      this.#unreadBytes +
+      this.#output.capacity +
+      this.#sending.capacity
+    );
+  }
+
+  /** From now on what this connection holds is counted there, and its input is looked at in these turns. */
+  countIn(held: HeldBytes, turns?: ReadTurns): void {
     this.#held = held;
+    this.#turns = turns;
     held.add(this);
     this.#count();
   }
@@ -150,7 +168,7 @@ export class Connection<Context = unknown> implements SocketHandler {
     const { partialBytes: bytes } = this.#parser;
     const { bytes: before, frames } = this.#seen;
     this.#seen = { bytes, frames: this.#frameCount };
-    const isSame = before > 0 && frames === this.#frameCount;
+    const isSame = before > 0 && frames === this.#frameCount && !this.#isInLine;
     if (this.#state === "open" && isSame && bytes - before < bytesMin)
       this.terminate({ cause: "protocol", text: `a frame stands still after ${bytes} bytes` });
   }
@@ -279,11 +297,54 @@ export class Connection<Context = unknown> implements SocketHandler {
     if (this.#isSilent) this.#speaksAgain();
     // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is queued.
     if (this.#state !== "open") return;
+    if (this.#turns === undefined) return this.#read(bytes);
+    if (!this.#isInLine && !this.#turns.hasLine && this.#turns.mayGoOn()) return this.#read(bytes);
+    this.#unread.push(bytes);
+    this.#unreadBytes += bytes.length;
+    this.#count();
+    this.#lineUp();
+  }
+
+  /** Our turn to read what had to wait. */
+  readOn(): void {
+    this.#isInLine = false;
+    if (this.#parser.unreadBytes > 0 && this.isOpen) this.#parse();
+    while (this.isOpen && !this.#isInLine && this.#unread.length > 0) {
+      if (!this.#turns!.mayGoOn()) return this.#lineUp();
+      const bytes = this.#unread.shift()!;
+      this.#unreadBytes -= bytes.length;
+      this.#read(bytes);
+    }
+    if (this.#state === "gone" || this.#isInLine) return;
+    // Also while we close: unread input would reset the connection.
+    this.#socket.resume?.();
+    if (this.#isPeerEnded) this.ended();
+  }
+
+  #lineUp(): void {
+    if (this.#isInLine) return;
+    this.#isInLine = true;
+    this.#socket.pause?.();
+    this.#turns!.lineUp(this);
+  }
+
+  #read(bytes: Bytes): void {
+    this.#turns?.spend(bytes.length);
     this.#parser.feed(bytes);
+    this.#parse();
+  }
+
+  #parse(): void {
+    let untilLook = framesPerLook;
     try {
       for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
         this.#dispatch(frame);
         if (!this.isOpen) return;
+        if (this.#turns === undefined || --untilLook > 0) continue;
+        untilLook = framesPerLook;
+        if (!this.#turns.hasLine && this.#turns.mayGoOn()) continue;
+        this.#lineUp();
+        break;
       }
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -305,7 +366,8 @@ export class Connection<Context = unknown> implements SocketHandler {
 
   ended(): void {
     this.#isPeerEnded = true;
-    if (this.#state !== "open") return;
+    // Once what came before was read.
+    if (this.#state !== "open" || this.#isInLine) return;
     if (this.#parser.partialBytes > 0)
       this.terminate({
         cause: "protocol",
@@ -430,6 +492,8 @@ export class Connection<Context = unknown> implements SocketHandler {
     this.#sending = new ByteWriter(0);
     this.#sent = 0;
     this.#parser.drop();
+    this.#unread = [];
+    this.#unreadBytes = 0;
     this.#count();
     this.#held?.delete(this);
   }
@@ -443,6 +507,8 @@ export class Connection<Context = unknown> implements SocketHandler {
 }
 
 const initialBytes = 1024;
+/** Frames between two looks at whether the turn is over. */
+const framesPerLook = 16;
 const endedText = "the other side has ended";
 
 /** An empty writer: the same one, unless it has grown large. */

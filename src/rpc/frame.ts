@@ -108,6 +108,11 @@ export class FrameParser {
     return this.#partialLength + this.#chunk.length - this.#offset;
   }
 
+  /** Bytes that `next` has yet to look at. */
+  get unreadBytes(): number {
+    return this.#chunk.length - this.#offset;
+  }
+
   /** Memory that is held for a frame that has begun: more than has arrived of it, and never more than it claims. */
   get heldBytes(): number {
     return this.#partial.length;

@@ -30,6 +30,8 @@ import {
   strangerLinesMs,
 } from "./limits.ts";
 
+import { type ReadTurnOptions, ReadTurns } from "./read-turns.ts";
+
 /**
  * The owner's answer to a hello; the listener adds the version, and its clock's time unless the owner knows better. An
  * owner that leaves `bootId` or `servers` out does not tell them.
@@ -60,6 +62,8 @@ export interface ListenerOptions {
   /** Connections of every kind, now. */
   readonly connectionsMax?: () => number;
   readonly outputBytesMax?: number;
+  /** How much of the clients' input is looked at in one turn of the event loop; all of it when that is not said. */
+  readonly clientTurn?: ReadTurnOptions;
   /** Memory for all clients together. */
   readonly clientBytesMax?: number;
   /** Gives memory back that nobody uses any more. */
@@ -84,6 +88,7 @@ export class Listener<Context = unknown> {
   readonly #watch: GuestWatch<Context>;
   #clientCount = 0;
   readonly #held: HeldBytes;
+  readonly #turns: ReadTurns | undefined;
   #sweep: Timer | undefined;
   #collections = 0;
   /** Each is told once until half of the connections are gone: a flood of connections is no flood of lines. */
@@ -106,6 +111,8 @@ export class Listener<Context = unknown> {
     };
     this.#owner = owner;
     this.#watch = new GuestWatch(env.clock);
+    const { clientTurn } = options;
+    this.#turns = clientTurn && new ReadTurns(env.clock, clientTurn);
     this.#held = new HeldBytes(options.clientBytesMax ?? clientBytesMax);
     this.#acceptor = env.net.listen(options.host, options.port, (socket) => this.#accept(socket));
     this.#sweepLater();
@@ -257,7 +264,7 @@ export class Listener<Context = unknown> {
     this.#watch.add(connection);
     if (hello.role !== "client") return;
     this.#clientCount++;
-    connection.countIn(this.#held);
+    connection.countIn(this.#held, this.#turns);
   }
 
   /** Twice after much was let go of: what is dropped in this turn may still be referred to. */

@@ -14,7 +14,13 @@ import { decodeRequestHead, withLife } from "../rpc/request.ts";
 import type { ClusterTime } from "./cluster-time.ts";
 import type { Driver } from "./driver.ts";
 import type { Guest } from "./guest.ts";
-import { bornAheadMsMax, commandBytesMax } from "./limits.ts";
+import {
+  bornAheadMsMax,
+  commandBytesMax,
+  readTurnMs,
+  requestsPerConnectionMax,
+  unansweredReadsMax,
+} from "./limits.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
 import { type Waiter, Waiters } from "./waiters.ts";
 
@@ -49,6 +55,12 @@ export class ClientRequests {
   readonly #reads = new Map<number, Read[]>();
   /** The reads of this turn, which become one batch. */
   #newReads: Read[] = [];
+  /** Batches that may be answered, the oldest first; of the first one so many are. */
+  #answerable: (readonly Read[])[] = [];
+  #answered = 0;
+  #answerableCount = 0;
+  /** Until when reads are answered in this turn; 0 before the first. */
+  #answerUntilMs = 0;
   #readContext = 0;
   #readCount = 0;
 
@@ -80,8 +92,20 @@ export class ClientRequests {
     }
   }
 
-  /** Asks for the reads of this turn. */
+  /** Whether clients have asked for more than is answered at once: their next requests wait unread. */
+  get isBehind(): boolean {
+    return this.#answerableCount > unansweredReadsMax;
+  }
+
+  /** Reads that may be answered and are not, for want of time. */
+  get unansweredCount(): number {
+    return this.#answerableCount;
+  }
+
+  /** Goes on with reads that an earlier turn had no time for, and asks for those of this turn. */
   turnBegins(): void {
+    this.#answerUntilMs = 0;
+    if (this.#answerable.length > 0) this.#answerReads();
     if (this.#newReads.length === 0) return;
     const reads = this.#newReads;
     this.#newReads = [];
@@ -99,8 +123,30 @@ export class ClientRequests {
     const reads = this.#reads.get(context);
     if (reads === undefined) return;
     this.#reads.delete(context);
-    this.#readCount -= reads.length;
-    for (const read of reads) this.#answerRead(read);
+    this.#answerable.push(reads);
+    this.#answerableCount += reads.length;
+    this.#answerReads();
+  }
+
+  /** Answers for a few milliseconds, the oldest first; the rest in the next turn, from a state that is no older. */
+  #answerReads(): void {
+    const { clock, driver } = this.#options;
+    if (this.#answerUntilMs === 0) this.#answerUntilMs = clock.monotonicMs() + readTurnMs;
+    let untilLook = readsPerLook;
+    for (let reads = this.#answerable[0]; reads !== undefined; reads = this.#answerable[0]) {
+      while (this.#answered < reads.length) {
+        if (untilLook <= 0) {
+          if (clock.monotonicMs() >= this.#answerUntilMs) return driver.schedule();
+          untilLook = readsPerLook;
+        }
+        this.#readCount--;
+        this.#answerableCount--;
+        const bytes = this.#answerRead(reads[this.#answered++]!);
+        untilLook -= bytes < largeReadBytes ? 1 : readsPerLook;
+      }
+      this.#answered = 0;
+      this.#answerable.shift();
+    }
   }
 
   /** Nothing that was asked under this leadership can be answered for certain. */
@@ -109,7 +155,11 @@ export class ClientRequests {
       for (let waiter: Waiter<ReplyTo> | undefined = chain; waiter !== undefined; waiter = waiter.next)
         if (waiter.reply !== undefined)
           this.#replies.unknown(waiter.reply, "This node lost the leadership before the outcome was known");
-    const batches = [...this.#reads.values(), this.#newReads];
+    const late = this.#answerable.map((reads, at) => (at === 0 ? reads.slice(this.#answered) : reads));
+    const batches = [...late, ...this.#reads.values(), this.#newReads];
+    this.#answerable = [];
+    this.#answerableCount = 0;
+    this.#answered = 0;
     this.#reads.clear();
     this.#newReads = [];
     for (const reads of batches) {
@@ -158,7 +208,7 @@ export class ClientRequests {
       return this.#replies.refuse(replyTo, status, text);
     }
     if (!this.#options.driver.isReady) return this.#replies.refuseAsFollower(replyTo);
-    if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
+    if (this.#isFull(replyTo)) return this.#replies.refuseAsBusy(replyTo);
     this.#readCount++;
     const { connection, method, requestId } = replyTo;
     this.#newReads.push({ connection, method, requestId, key: ownedBytes(key), wantsLife });
@@ -190,7 +240,7 @@ export class ClientRequests {
           `The session ${session.name} has ended; open another one`,
         );
     }
-    if (this.#isFull()) return this.#replies.refuseAsBusy(replyTo);
+    if (this.#isFull(replyTo)) return this.#replies.refuseAsBusy(replyTo);
     if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
     if (!time.prepare()) return this.#replies.refuseAsBusy(replyTo);
     const owned = ownedBytes(bytes);
@@ -220,32 +270,38 @@ export class ClientRequests {
     return undefined;
   }
 
-  #answerRead(read: Read): void {
+  /** Returns how many bytes the value has. */
+  #answerRead(read: Read): number {
     try {
-      if (read.wantsLife) this.#answerRecord(read);
-      else this.#answerValue(read);
+      return read.wantsLife ? this.#answerRecord(read) : this.#answerValue(read);
     } catch (error) {
       // Only reads may fail alone: nothing is decided by them.
       if (!(error instanceof KvraftError)) throw error;
       this.#replies.refuse(read, "ErrLevelDB", error.message);
+      return 0;
     }
   }
 
-  #answerValue(read: Read): void {
+  #answerValue(read: Read): number {
     const value = this.#options.machine.get(read.key);
     if (value === undefined) this.#replies.answer(read, "ErrNoKey");
     else this.#replies.answer(read, "OK", (body) => body.bytes(value));
+    return value?.length ?? 0;
   }
 
-  #answerRecord(read: Read): void {
+  #answerRecord(read: Read): number {
     const record = this.#options.machine.getRecord(read.key);
-    if (record === undefined) return this.#replies.answer(read, "ErrNoKey");
+    if (record === undefined) {
+      this.#replies.answer(read, "ErrNoKey");
+      return 0;
+    }
     this.#replies.answer(read, "OK", (body) => {
       body.bytes(record.value);
       body.varint(record.created);
       body.varint(record.modified);
       body.varint(record.count);
     });
+    return record.value.length;
   }
 
   #answerResult(replyTo: ReplyTo, result: Result): void {
@@ -254,10 +310,15 @@ export class ClientRequests {
     this.#replies.answerAt(replyTo, result.status, result.revision);
   }
 
-  #isFull(): boolean {
+  #isFull({ connection }: ReplyTo): boolean {
+    if (connection.openRequests > requestsPerConnectionMax) return true;
     return this.#waiters.count + this.#readCount >= this.#options.requestsInFlightMax;
   }
 }
+
+/** Small reads between two looks at the clock, and the bytes of one after which it is looked at. */
+const readsPerLook = 16;
+const largeReadBytes = 4096;
 
 function tooLarge(what: string, found: number, most: number): { status: Status; text: string } {
   const text =

@@ -33,6 +33,7 @@ import type { Guest } from "./guest.ts";
 import type { Identity } from "./identity.ts";
 import { newId } from "./ids.ts";
 import { Joining } from "./joining.ts";
+import { clientTurnBytesMax, clientTurnMs } from "./limits.ts";
 import { Node } from "./node.ts";
 import { PeerAdmission } from "./peer-admission.ts";
 import { encodeMessage, laneOf, methodOf } from "./raft-messages.ts";
@@ -221,7 +222,7 @@ export class KVServer {
 
   get #descriptors(): Descriptors {
     const members = Math.max(this.#config.servers.length, this.#node?.serverAddresses.length ?? 0);
-    const storeFiles = this.#node?.storeFileCount ?? 0;
+    const storeFiles = this.#node?.load.storeFiles ?? 0;
     return { limit: this.#env.descriptorsMax, others: members - 1, storeFiles };
   }
 
@@ -246,6 +247,11 @@ export class KVServer {
         connectionsMax: () => this.#connectionsMax,
         outputBytesMax: limits.clientOutputBytes,
         clientBytesMax: limits.clientBytes,
+        clientTurn: {
+          ms: clientTurnMs,
+          bytesMax: clientTurnBytesMax,
+          isBehind: () => this.#node?.load.isBehind === true,
+        },
         ...(this.#env.collect && { collect: this.#env.collect }),
       },
       {

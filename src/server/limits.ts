@@ -58,3 +58,14 @@ export const unknownPeerConnectionsMax = 128;
 export const unknownPeerConnectionsMin = 16;
 /** Connections of servers that ask whether a cluster is to be formed: one of each of as many as there may be. */
 export const formConnectionsMax = 16;
+/** Milliseconds that answering reads may take out of one turn of the event loop: heartbeats come in between. */
+export const readTurnMs = 4;
+/** Milliseconds, and bytes, that the input of clients may take out of one. */
+export const clientTurnMs = 4;
+export const clientTurnBytesMax = 8 * 1024 * 1024;
+/** Requests of one connection that wait for an answer: as many as a client of ours makes, and a part of what all may. */
+export const requestsPerConnectionMax = 16_384;
+/** Pieces of snapshots that clients wait for: each reader needs one at a time. */
+export const clientPiecesMax = 64;
+/** Reads that wait for time to be answered before clients' input waits, too: a few milliseconds of answers. */
+export const unansweredReadsMax = 1_024;

@@ -153,8 +153,8 @@ export class Node {
     return this.#members.list.some((member) => member.nodeId === nodeId);
   }
 
-  get storeFileCount(): number {
-    return this.#store.fileCount;
+  get load(): { readonly storeFiles: number; readonly isBehind: boolean } {
+    return { storeFiles: this.#store.fileCount, isBehind: this.#requests.isBehind };
   }
 
   get start(): ProcessStart {

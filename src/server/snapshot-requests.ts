@@ -16,7 +16,13 @@ import {
 } from "../rpc/snapshot-requests.ts";
 import type { SentState } from "./caught-up.ts";
 import type { Driver } from "./driver.ts";
-import { clientSnapshotsMax, snapshotBytesPerSecondMax, snapshotPieceBytes, snapshotsMax } from "./limits.ts";
+import {
+  clientPiecesMax,
+  clientSnapshotsMax,
+  snapshotBytesPerSecondMax,
+  snapshotPieceBytes,
+  snapshotsMax,
+} from "./limits.ts";
 import type { Replies, ReplyTo } from "./replies.ts";
 
 /** A snapshot that somebody reads. */
@@ -161,6 +167,8 @@ export class SnapshotRequests {
     const { clock } = this.#options;
     const waitMs = Math.ceil(this.#freeAtMs - clock.monotonicMs());
     if (waitMs <= 0) return this.#read(replyTo, token, number);
+    if (this.#timers.size >= clientPiecesMax && peerOf(replyTo) === undefined)
+      return this.#options.replies.refuseAsBusy(replyTo);
     const timer = clock.after(waitMs, () => {
       this.#timers.delete(timer);
       this.#readInTime(replyTo, token, number);

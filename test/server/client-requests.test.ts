@@ -157,6 +157,43 @@ test("reads that waited when the leadership was lost leave room for others: they
   expect(served.status).toBe("ErrNoKey");
 });
 
+test("reads are answered for a few milliseconds of a turn, the rest in the next ones, and none is lost", async () => {
+  const scene = new Scene();
+  const { get } = StateMachine.prototype;
+  const now = scene.clock.monotonicMs.bind(scene.clock);
+  let spentMs = 0;
+  scene.clock.monotonicMs = () => now() + spentMs;
+  StateMachine.prototype.get = function (this: StateMachine, key) {
+    spentMs += 0.25;
+    return get.call(this, key);
+  };
+  try {
+    const reads = Array.from({ length: 100 }, () => scene.get("a"));
+    await scene.run(20);
+    scene.requests.turnBegins();
+    scene.requests.readable(scene.driver.asked);
+    expect(scene.requests.unansweredCount).toBe(84);
+    expect(spentMs).toBeLessThan(6);
+    let turns = 0;
+    for (; scene.requests.unansweredCount > 0; turns++) scene.requests.turnBegins();
+    expect(turns).toBe(6);
+    await scene.run(20);
+    expect(new Set(reads.map(({ status }) => status))).toEqual(new Set(["ErrNoKey"]));
+    // The room that they took is free again, also when the leadership is lost amid a batch.
+    const more = Array.from({ length: 100 }, () => scene.get("a"));
+    await scene.run(20);
+    scene.requests.turnBegins();
+    scene.requests.readable(scene.driver.asked);
+    scene.requests.lostLeadership();
+    await scene.run(20);
+    expect(more.filter(({ status }) => status === "ErrNoKey")).toHaveLength(16);
+    expect(more.filter(({ status }) => status === "ErrWrongLeader")).toHaveLength(84);
+    expect(scene.requests.unansweredCount).toBe(0);
+  } finally {
+    StateMachine.prototype.get = get;
+  }
+});
+
 test("limits are told before anything is proposed", async () => {
   const scene = new Scene();
   const replies = [

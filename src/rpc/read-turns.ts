@@ -1,0 +1,87 @@
+import type { Clock } from "../env/clock.ts";
+
+/** A connection whose input waits for the next turn. */
+export interface Reader {
+  /** Takes up what waits, until it is done or the turn is over; then it has itself put in line again. */
+  readOn(): void;
+}
+
+export interface ReadTurnOptions {
+  readonly ms: number;
+  readonly bytesMax: number;
+  /** Whether so much of what was read waits to be done that more of it would only wait longer, and hold up others. */
+  readonly isBehind: () => boolean;
+}
+
+/**
+ * How much of their clients' input a node looks at in one turn of the event loop: so much time, and so many bytes. What is
+ * left waits in line, the connection that came first is the first again, and whatever else the process has to do comes in
+ * between: heartbeats, timers, writes. So no client, and no number of them, keeps a leader from saying that it lives.
+ */
+export class ReadTurns {
+  readonly #clock: Clock;
+  readonly #turnMs: number;
+  readonly #bytesMax: number;
+  readonly #isBehind: () => boolean;
+  #hasBegun = false;
+  #untilMs = 0;
+  #bytes = 0;
+  /** From `#head` on. */
+  readonly #line: Reader[] = [];
+  #head = 0;
+
+  constructor(clock: Clock, options: ReadTurnOptions) {
+    this.#clock = clock;
+    this.#turnMs = options.ms;
+    this.#bytesMax = options.bytesMax;
+    this.#isBehind = options.isBehind;
+  }
+
+  /** Counts bytes that were read in this turn. */
+  spend(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  /** Whether there is time left in this turn. */
+  mayGoOn(): boolean {
+    if (!this.#hasBegun) this.#begin();
+    if (this.#bytes >= this.#bytesMax || this.#isBehind()) return false;
+    return this.#clock.monotonicMs() < this.#untilMs;
+  }
+
+  /** Nobody may overtake those that are in line. */
+  get hasLine(): boolean {
+    return this.#line.length > this.#head;
+  }
+
+  /** The reader is called in a later turn. */
+  lineUp(reader: Reader): void {
+    if (!this.#hasBegun) this.#begin();
+    this.#line.push(reader);
+  }
+
+  #begin(): void {
+    this.#hasBegun = true;
+    this.#bytes = 0;
+    this.#untilMs = this.#clock.monotonicMs() + this.#turnMs;
+    this.#clock.soon(this.#end);
+  }
+
+  readonly #end = (): void => {
+    this.#hasBegun = false;
+    // A reader that has had its share while others wait stands behind them again.
+    while (this.hasLine && this.mayGoOn()) this.#next().readOn();
+    if (this.hasLine && !this.#hasBegun) this.#begin();
+  };
+
+  #next(): Reader {
+    const reader = this.#line[this.#head++]!;
+    if (this.#head < headMax && this.#head < this.#line.length) return reader;
+    this.#line.splice(0, this.#head);
+    this.#head = 0;
+    return reader;
+  }
+}
+
+/** Readers that left the line leave the array in bulk. */
+const headMax = 1024;
