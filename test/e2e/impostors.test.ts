@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { BunClock } from "../../src/env/bun-clock.ts";
+import { BunNet } from "../../src/env/bun-net.ts";
 import { Prng } from "../../src/env/prng.ts";
 import { encodeCommand } from "../../src/kv/command.ts";
 import { emptyBytes, toUtf8 } from "../../src/lib/bytes.ts";
 import type { ByteWriter } from "../../src/lib/codec.ts";
 import type { Entry, Message, NodeId } from "../../src/raft/types.ts";
+import { ClientEnd } from "../../src/rpc/client-end.ts";
 import { frameKind } from "../../src/rpc/frame.ts";
+import { makeHello, noId } from "../../src/rpc/hello.ts";
 import { method } from "../../src/rpc/method.ts";
 import { encodeMembers, membersOf } from "../../src/server/members.ts";
 import { encodeMessage, laneOf, methodOf } from "../../src/server/raft-messages.ts";
@@ -32,11 +36,29 @@ afterAll(async () => {
   await cleanUp();
 });
 
-/** Connects to the server `to` as the member `as`, on the connection that such a message takes. */
+/** The boot of the process that runs at place `index`, as it tells everybody who says hello. */
+async function bootOf(index: number): Promise<string> {
+  const ask = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+  const end = new ClientEnd(
+    { clock: new BunClock(), net: new BunNet() },
+    { host: "127.0.0.1", port: cluster.ports[index]! },
+    ask,
+  );
+  end.connect();
+  await until("the answer to a hello", () => end.helloReply !== undefined);
+  const { bootId } = end.helloReply!;
+  await end.close();
+  return bootId;
+}
+
+/** Connects to the server `to` as the member `as`, process included, on the connection that such a message takes. */
 async function impostor(to: number, as: NodeId, purpose: "control" | "bulk"): Promise<Stranger> {
   const stranger = await Stranger.connect(cluster.ports[to]!);
-  stranger.send(hello({ clusterId, nodeId: as, role: "peer", purpose }));
-  await until("the answer to the hello", () => stranger.received > 0);
+  const place = ids.indexOf(as);
+  const id = place < 0 ? "00000000000000fe" : await bootOf(place);
+  const start = { boot: { number: 1, id }, term: 1, index: 1 };
+  stranger.send(hello({ clusterId, nodeId: as, role: "peer", purpose, start }));
+  await until("the answer to the hello", () => stranger.received > 0 || stranger.isClosed);
   return stranger;
 }
 
@@ -73,7 +95,12 @@ test("a heartbeat with the leader's own term ends the connection, with one line,
   const message = { kind: "heartbeat", from, to: ids[leader]!, term: term!, commit: 1, context: 0 } as const;
   const stranger = await send(leader, message);
   await stranger.closedByServer();
-  await until("the line", () => cluster.logOf(leader).includes(`this node leads term ${term}`), 3_000);
+  await until(
+    "the line",
+    () => cluster.logOf(leader).includes(`this node leads term ${term}`),
+    3_000,
+    () => cluster.logOf(leader),
+  );
   expect(cluster.logOf(leader)).toMatch(
     /Closed the connection from 127\.0\.0\.1:\d+: Raft\.Heartbeat cannot be read: no member can have sent it: this node leads/,
   );

@@ -19,6 +19,7 @@ import { ensure, type FuzzTarget } from "./fuzzer.ts";
 import { mutate, randomBytes, randomNumber } from "./mutate.ts";
 import { encoded, frameOf, randomCommand, randomMembers, randomMessage } from "./values.ts";
 
+const start = { boot: { number: 1, id: "00000000000000fe" }, term: 0, index: 0 };
 const other = "00000000000000b2" as NodeId;
 
 /** Connects as a member and sends what it is told; knows what the node has answered to its hello. */
@@ -27,7 +28,7 @@ class Impostor {
   #send: (bytes: Bytes) => void = () => {};
 
   constructor(world: World, purpose: "control" | "bulk", clusterId: string) {
-    const hello = makeHello({ role: "peer", purpose, clusterId, nodeId: other });
+    const hello = makeHello({ role: "peer", purpose, clusterId, nodeId: other, start });
     const parser = new FrameParser(frameBodyBytesMax);
     const { host, port } = world.machines[0]!.address;
     world.net.connect(
