@@ -135,7 +135,6 @@ export class MemberBoots {
     const { from, term } = message;
     if (!this.counts(from, bootId)) return false;
     if (message.kind === "heartbeat") {
-      if (this.#hasLostWhatIsDecided(message, bootId)) return false;
       memory.noteIndex(from, message.held ?? 0);
       return true;
     }
@@ -259,20 +258,6 @@ export class MemberBoots {
       `${nameOf(by)} is in touch with another process that is node ${nodeId}: this one waits until that has ended. If ` +
         `"${dataDir}" is a copy of its data folder, stop this server and never start it again`,
     );
-  }
-
-  /** A leader says that this node has acknowledged what its log does not have. */
-  #hasLostWhatIsDecided({ from, term, commit }: Message & { kind: "heartbeat" }, bootId: string): boolean {
-    const { raft, nameOf, links } = this.#options;
-    const { last } = raft.getState();
-    if (commit <= last.index || term < raft.term) return false;
-    // Whoever else says so may be anybody.
-    if (!isVoter(raft.configuration, from) || !links.isDialled(from, bootId)) return true;
-    this.#condemn(
-      `The leader, ${nameOf(from)}, says that this node has acknowledged the log up to entry ${commit}, which is decided, ` +
-        `and it has the log only up to ${last.index}: its disk lost writes that were synced`,
-    );
-    return true;
   }
 
   #condemn(why: string): void {

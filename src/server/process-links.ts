@@ -28,12 +28,7 @@ export class ProcessLinks {
   }
 
   isConnected(nodeId: NodeId, bootId: string): boolean {
-    return this.isDialled(nodeId, bootId) || this.#guests.isGuest(nodeId, bootId);
-  }
-
-  /** Whether that process answers where this node dials the member. */
-  isDialled(nodeId: NodeId, bootId: string): boolean {
-    return this.#peers().isDialled(nodeId, bootId);
+    return this.#peers().isDialled(nodeId, bootId) || this.#guests.isGuest(nodeId, bootId);
   }
 
   /** Closes all connections with those processes of a node. */
