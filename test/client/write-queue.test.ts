@@ -457,6 +457,7 @@ test("close() rejects what waits: unknown what was sent, not done what was not, 
   const late = puts(cluster, "a=1");
   await cluster.run(1);
   expect(late[0]!.result).toBe("not-done/Closed");
+  cluster.servers[0]!.close();
   await cluster.run(6000);
   expect(cluster.clock.pendingCount).toBe(0);
 });
