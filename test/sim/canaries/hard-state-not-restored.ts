@@ -4,11 +4,11 @@ export const canary: Canary = {
   fault: "A node that starts does not remember for whom it voted.",
   edits: [
     {
-      file: "src/server/node.ts",
-      from: `      hardState,
-      log: this.#persister,`,
-      to: `      hardState: { ...hardState, vote: undefined },
-      log: this.#persister,`,
+      file: "src/server/make-raft.ts",
+      from: `    hardState,
+    log,`,
+      to: `    hardState: { ...hardState, vote: undefined },
+    log,`,
     },
   ],
   runsMax: 50,
