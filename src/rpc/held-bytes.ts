@@ -10,13 +10,19 @@ export interface Holder {
  * all of them hold more than `bytesMax`, those that hold the most are cut off, until there is an eighth to spare.
  */
 export class HeldBytes {
+  /** For people: "clients". */
+  readonly #whose: string;
   readonly #bytesMax: number;
+  readonly #cut: () => void;
   readonly #holders = new Set<Holder>();
   #bytes = 0;
   /** Bytes that were let go of since `takeFreed`. */
   #freedBytes = 0;
 
-  constructor(bytesMax: number) {
+  /** `cut` is told after some were cut off. */
+  constructor(whose: string, bytesMax: number, cut: () => void = () => {}) {
+    this.#whose = whose;
+    this.#cut = cut;
     this.#bytesMax = bytesMax;
   }
 
@@ -50,12 +56,13 @@ export class HeldBytes {
   #cutOff(): void {
     const largest = [...this.#holders].sort((a, b) => b.heldBytes - a.heldBytes);
     for (const holder of largest) {
-      if (this.#bytes <= (this.#bytesMax * 7) / 8) return;
+      if (this.#bytes <= (this.#bytesMax * 7) / 8) break;
       const held = holder.heldBytes;
       holder.terminate({
         cause: "full",
-        text: `clients hold more than ${this.#bytesMax} bytes together, and this one ${held} of them`,
+        text: `${this.#whose} hold more than ${this.#bytesMax} bytes together, and this one ${held} of them`,
       });
     }
+    this.#cut();
   }
 }

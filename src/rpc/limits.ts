@@ -33,12 +33,17 @@ export const outputBytesMax = 64 * 1024 * 1024;
  */
 export const clientBytesMax = 256 * 1024 * 1024;
 
+/** The same for all connections that name a member: a hello proves nothing. Members hold some MiB, rarely a large value. */
+export const memberBytesMax = 128 * 1024 * 1024;
+
 /** A frame that has begun is looked at every so often (ms)... */
 export const frameProgressMs = 5_000;
 /** ...and has to have grown by so many bytes: a tenth of what the slowest modem carries. */
 export const frameProgressBytesMin = 1024;
 /** When so many bytes were let go of for clients, the collector is asked to look: it sees memory of buffers too late. */
 export const freedBytesMax = 32 * 1024 * 1024;
+/** The same this long (ms) after connections were cut off for what they held: a collection takes some ms. */
+export const collectAfterCutMs = 100;
 
 /** Bytes of an output buffer that is kept when empty; larger ones go back: a large value costs no memory for ever. */
 export const outputKeptBytesMax = 256 * 1024;

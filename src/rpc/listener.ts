@@ -21,10 +21,12 @@ import {
 import {
   clientBytesMax,
   clientConnectionsMax,
+  collectAfterCutMs,
   frameProgressBytesMin,
   frameProgressMs,
   freedBytesMax,
   helloTimeoutMs,
+  memberBytesMax,
   otherConnectionsMax,
   strangerLinesMax,
   strangerLinesMs,
@@ -38,6 +40,8 @@ import { type ReadTurnOptions, ReadTurns } from "./read-turns.ts";
  */
 export type Greeting = {
   readonly refusal?: { readonly code: RefusalCode; readonly text: string };
+  /** The hello names a member. What is held for others counts with the clients'. */
+  readonly isMember?: boolean;
 } & Omit<HelloReply, "code" | "text" | "version" | Optional> &
   Partial<Pick<HelloReply, Optional>>;
 type Optional = "timeMs" | "bootId" | "servers" | "start";
@@ -88,9 +92,11 @@ export class Listener<Context = unknown> {
   readonly #watch: GuestWatch<Context>;
   #clientCount = 0;
   readonly #held: HeldBytes;
+  readonly #heldForMembers: HeldBytes;
   readonly #turns: ReadTurns | undefined;
   #sweep: Timer | undefined;
   #collections = 0;
+  #collection: Timer | undefined = undefined;
   /** Each is told once until half of the connections are gone: a flood of connections is no flood of lines. */
   readonly #toldFull = new Set<"all" | "clients">();
   #toldSinceMs = 0;
@@ -113,7 +119,9 @@ export class Listener<Context = unknown> {
     this.#watch = new GuestWatch(env.clock);
     const { clientTurn } = options;
     this.#turns = clientTurn && new ReadTurns(env.clock, clientTurn);
-    this.#held = new HeldBytes(options.clientBytesMax ?? clientBytesMax);
+    const cut = () => this.#collectSoon();
+    this.#held = new HeldBytes("clients", options.clientBytesMax ?? clientBytesMax, cut);
+    this.#heldForMembers = new HeldBytes("members", memberBytesMax, cut);
     this.#acceptor = env.net.listen(options.host, options.port, (socket) => this.#accept(socket));
     this.#sweepLater();
   }
@@ -149,6 +157,7 @@ export class Listener<Context = unknown> {
       this.#acceptor.close();
       this.#watch.stop();
       this.#sweep?.cancel();
+      this.#collection?.cancel();
       for (const connection of this.#connections.keys()) connection.close("the node is stopping");
       this.#maybeClosed();
     }
@@ -235,7 +244,8 @@ export class Listener<Context = unknown> {
     const hello = decodeHello(frame.reader());
     this.#connections.get(connection)?.cancel();
     connection.hello = hello;
-    const { refusal, ...greeting } = this.#preGreeting(hello) ?? this.#owner.greet(hello, connection);
+    const { refusal, isMember, ...greeting } =
+      this.#preGreeting(hello) ?? this.#owner.greet(hello, connection);
     if (!connection.isOpen) return;
     const output = connection.begin(frameKind.helloReply, 0, 0);
     assert(output !== undefined, "nothing is sent before the answer to the hello");
@@ -262,14 +272,24 @@ export class Listener<Context = unknown> {
     this.#connections.set(connection, undefined);
     this.#strange.delete(connection);
     this.#watch.add(connection);
-    if (hello.role !== "client") return;
-    this.#clientCount++;
-    connection.countIn(this.#held, this.#turns);
+    const isClient = hello.role === "client";
+    connection.countIn(isMember ? this.#heldForMembers : this.#held, isClient ? this.#turns : undefined);
+    if (isClient) this.#clientCount++;
+  }
+
+  /** Connections that were cut off held much, and others come at once. */
+  #collectSoon(): void {
+    if (this.#collection !== undefined || this.#closing !== undefined) return;
+    this.#collection = this.#env.clock.after(collectAfterCutMs, () => {
+      this.#collection = undefined;
+      this.#options.collect?.();
+    });
   }
 
   /** Twice after much was let go of: what is dropped in this turn may still be referred to. */
   #collect(): void {
-    if (this.#held.takeFreed() >= freedBytesMax) this.#collections = 2;
+    const freedBytes = this.#held.takeFreed() + this.#heldForMembers.takeFreed();
+    if (freedBytes >= freedBytesMax) this.#collections = 2;
     if (this.#collections === 0) return;
     this.#collections--;
     this.#options.collect?.();
@@ -279,8 +299,7 @@ export class Listener<Context = unknown> {
     this.#sweep = this.#env.clock.after(frameProgressMs, () => {
       this.#sweepLater();
       for (const [connection, helloTimer] of [...this.#connections])
-        if (helloTimer === undefined && connection.hello?.role === "client")
-          connection.checkProgress(frameProgressBytesMin);
+        if (helloTimer === undefined) connection.checkProgress(frameProgressBytesMin);
       this.#collect();
     });
   }

@@ -337,7 +337,7 @@ export class KVServer {
       this.#guests.set(guestName(peer, bootId, hello.purpose), connection);
       this.#node?.cameBack(peer, hello.start, hello.address);
     }
-    return welcome;
+    return { ...welcome, isMember };
   }
 
   #refusalOf(hello: Hello): Greeting["refusal"] {

@@ -207,8 +207,9 @@ export class MemberBoots {
 
   #admitted(nodeId: NodeId, boot: Boot): void {
     this.#isProposalDue = true;
-    const { log, links, admitted, driver } = this.#options;
-    log("info", `node ${nodeId} counts by its start ${boot.number} (${boot.id})`);
+    const { log, links, admitted, driver, isMember } = this.#options;
+    // Whoever says hello under any other name counts nowhere, and could fill the log.
+    if (isMember(nodeId)) log("info", `node ${nodeId} counts by its start ${boot.number} (${boot.id})`);
     // That a connection with an earlier process is gone would show when something is sent on it, and nothing is any more.
     links.hangUp(nodeId, (id) => id !== boot.id, "the node has started again");
     admitted(nodeId, boot.id);

@@ -77,6 +77,47 @@ test("clients with unfinished large frames are cut off when they hold too much t
   expect(most - before).toBeLessThan(200);
 }, 40_000);
 
+test.each([
+  ["control", "nodes that are no members", 60, /clients hold more than 33554432 bytes together/],
+  ["form", "servers that ask for the formation", 16, /clients hold more than 33554432 bytes together/],
+  ["bulk", "a member", 40, undefined],
+] as const)(
+  "strangers that say hello for %s as %s hold no more with unfinished frames",
+  async (purpose, _, count, line) => {
+    const before = resident();
+    const { clusterId, members } = await cluster.client().members();
+    const member = members.find(({ nodeId }) => nodeId !== members[leader]!.nodeId)!.nodeId;
+    const strangers = await Promise.all(
+      Array.from({ length: count }, async (_, at) => {
+        const stranger = await Stranger.connect(cluster.ports[leader]!);
+        const nodeId = purpose === "bulk" ? member : `${at}`.padStart(16, "0");
+        const start = { boot: { number: 1, id: `${at}`.padStart(16, "a") }, term: 1, index: 1 };
+        stranger.send(hello({ role: "peer", purpose, clusterId, nodeId, start }));
+        return stranger;
+      }),
+    );
+    const part = frame(frameKind.request, method.form, (body) =>
+      body.raw(new Uint8Array(8 * mebibyte)),
+    ).subarray(0, 7 * mebibyte);
+    let most = 0;
+    const timer = setInterval(() => {
+      most = Math.max(most, resident());
+    }, 20);
+    await Promise.all(strangers.map((stranger) => sendAll(stranger, part)));
+    clearInterval(timer);
+    if (line !== undefined) expect(cluster.logOf(leader)).toMatch(line);
+    process.stdout.write(
+      `${count} for ${purpose}: ${before} MiB before, ${most} at the most, ${resident()} in the end\n`,
+    );
+    expect(most - before).toBeLessThan(200);
+    if (purpose === "control")
+      await until("all are cut off", () => strangers.every(({ isClosed }) => isClosed), 15_000);
+    for (const stranger of strangers) stranger.end();
+    await cluster.client({ timeoutMs: 10_000 }).put("still", "there");
+  },
+  40_000,
+);
+
 test("clients that do not read large replies are cut off when these are too many together", async () => {
   const before = resident();
   const strangers = await clients(40);

@@ -30,7 +30,7 @@ class FakeHolder implements Holder {
 }
 
 test("when all hold too much together, those that hold the most are cut off, and no more of them than needed", () => {
-  const held = new HeldBytes(1_000);
+  const held = new HeldBytes("clients", 1_000);
   const holders = Array.from({ length: 10 }, () => new FakeHolder(held));
   holders.forEach((holder, at) => {
     holder.hold(20 * at);
@@ -46,7 +46,7 @@ test("when all hold too much together, those that hold the most are cut off, and
 
 test("whatever connections do, the sum is that of their parts and stays below the bound", () => {
   const prng = new Prng(7);
-  const held = new HeldBytes(5_000);
+  const held = new HeldBytes("clients", 5_000);
   let holders = Array.from({ length: 30 }, () => new FakeHolder(held));
   for (let step = 0; step < 3_000; step++) {
     prng.pick(holders).hold(prng.int(0, 900));
@@ -91,7 +91,7 @@ function request(bytes: number): Uint8Array {
 }
 
 test("a connection counts unfinished frames and unread replies, and nothing once they are gone", () => {
-  const held = new HeldBytes(100_000_000);
+  const held = new HeldBytes("clients", 100_000_000);
   const { clock, connection, socket } = connect(held);
   const idle = held.bytes;
   connection.data(request(100_000).subarray(0, 60_000));
@@ -112,7 +112,7 @@ test("a connection counts unfinished frames and unread replies, and nothing once
 });
 
 test("a frame that stands still is cut off; a slow one, and one that ended and began anew, are not", () => {
-  const { clock, closings, connection } = connect(new HeldBytes(100_000_000));
+  const { clock, closings, connection } = connect(new HeldBytes("clients", 100_000_000));
   const bytes = request(10_000);
   connection.checkProgress(1_000);
   connection.data(bytes.subarray(0, 500));

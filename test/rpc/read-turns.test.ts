@@ -44,7 +44,7 @@ class Scene {
     const owner = { frame, closed: () => void this.handled.push(`${name} closed`) };
     const connection = new Connection(this.#clock, socket, owner, { side: "accepted" });
     connection.establish();
-    connection.countIn(new HeldBytes(1_000_000_000), this.turns);
+    connection.countIn(new HeldBytes("clients", 1_000_000_000), this.turns);
     return { connection, socket };
   }
 
