@@ -64,9 +64,12 @@ export function copyBytes(bytes: Bytes): Bytes {
 }
 
 /**
- * The same bytes for whoever keeps them: a copy, when they are less than half of the memory that they keep alive. What came
- * in one chunk with something large would else hold all of it.
+ * The same bytes for whoever keeps them: a copy, when they are less than half of the chunk that they are a view of. What
+ * came in one chunk with something large would else hold all of it. A small chunk costs less than a copy. (The chunk is an
+ * argument, since to ask a view for its `buffer` makes an object of it, which costs more than most copies.)
  */
-export function ownedBytes(bytes: Bytes): Bytes {
-  return 2 * bytes.length < bytes.buffer.byteLength ? copyBytes(bytes) : bytes;
+export function ownedBytes(bytes: Bytes, chunk: Bytes): Bytes {
+  return chunk.length > smallChunkBytes && 2 * bytes.length < chunk.length ? copyBytes(bytes) : bytes;
 }
+
+const smallChunkBytes = 1024;

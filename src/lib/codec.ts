@@ -199,6 +199,14 @@ export class ByteReader {
   }
 
   varint(): number {
+    // Most are small.
+    const first = this.#offset < this.limit ? this.source[this.#offset]! : 0x80;
+    if (first >= 0x80) return this.#longVarint();
+    this.#offset++;
+    return first;
+  }
+
+  #longVarint(): number {
     let value = 0;
     let scale = 1;
     for (let count = 0; count < 8; count++) {
@@ -226,6 +234,14 @@ export class ByteReader {
     const length = this.#length(most);
     // A view costs a tenth of a microsecond, and many byte strings are empty.
     return length === 0 ? emptyBytes : this.raw(length);
+  }
+
+  /** Passes over length-prefixed bytes; returns how many. */
+  skip(most = Number.MAX_SAFE_INTEGER): number {
+    const length = this.#length(most);
+    this.#need(length);
+    this.#offset += length;
+    return length;
   }
 
   text(most: number): string {

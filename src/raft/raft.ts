@@ -451,9 +451,10 @@ export class Raft {
   }
 
   get #receiver(): Receiver {
-    const [isLeader, readContext] = [this.isLeader, this.#office?.readContext ?? 0];
-    const state = { term: this.#term, isLeader, leader: this.#leader, log: this.#log, readContext };
-    return { ...state, acceptedIndex: this.#follower.acceptedIndex(this.#term) };
+    const { term, isLeader, leader } = this;
+    const acceptedIndex = this.#follower.acceptedIndex(term);
+    const readContext = this.#office?.readContext ?? 0;
+    return { term, isLeader, leader, log: this.#log, acceptedIndex, readContext };
   }
 
   #hearsLeader(): boolean {

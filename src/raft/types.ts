@@ -68,7 +68,7 @@ export interface RequestVoteReply extends Envelope {
   readonly kind: "request-vote-reply";
   readonly preVote: boolean;
   readonly granted: boolean;
-  readonly timeMs?: number;
+  timeMs?: number;
 }
 
 /** AppendEntries (paper 5.3). `entries` are contiguous and start at prev.index + 1; none of them makes it a probe. */
@@ -98,7 +98,7 @@ export interface Heartbeat extends Envelope {
   /** The leader's read round, unique within its term. */
   readonly context: number;
   /** The leader's lease time. */
-  readonly timeMs?: number;
+  timeMs?: number;
   /** What is decided, and durable at the leader itself: its own copy counts, and only it knows of it. */
   readonly held?: Index;
 }
@@ -107,7 +107,7 @@ export interface HeartbeatReply extends Envelope {
   readonly kind: "heartbeat-reply";
   readonly context: number;
   /** The follower's wall clock. */
-  readonly timeMs?: number;
+  timeMs?: number;
 }
 
 /**

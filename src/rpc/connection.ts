@@ -16,6 +16,8 @@ import {
   outputKeptBytesMax,
   signBytesMin,
   signEveryMs,
+  unreadBytesMax,
+  unreadChunksMax,
 } from "./limits.ts";
 import { methodName } from "./method.ts";
 import type { ReadTurns } from "./read-turns.ts";
@@ -107,6 +109,7 @@ export class Connection<Context = unknown> implements SocketHandler {
   #unread: Bytes[] = [];
   #unreadBytes = 0;
   #isInLine = false;
+  #isPaused = false;
   /** Frames that have arrived. */
   #frameCount = 0;
   /** At the last look: bytes of the frame that had begun, and frames before it. */
@@ -241,7 +244,8 @@ export class Connection<Context = unknown> implements SocketHandler {
     assert(length <= frameBodyBytesMax, "the body of a frame is at most frameBodyBytesMax bytes long");
     endFrame(this.#output, this.#frameStart);
     this.#frameStart = -1;
-    this.#count();
+    // Else it is counted when it leaves.
+    if (this.#isBlocked) this.#count();
     if (this.#isReply && this.#openRequests > 0) this.#openRequests--;
     if (this.#isPeerEnded && this.#openRequests === 0) this.close(endedText, "ended");
   }
@@ -298,7 +302,7 @@ export class Connection<Context = unknown> implements SocketHandler {
     // While we close, what arrives is read and dropped: unread, it would reset the connection and kill what is queued.
     if (this.#state !== "open") return;
     if (this.#turns === undefined) return this.#read(bytes);
-    if (!this.#isInLine && !this.#turns.hasLine && this.#turns.mayGoOn()) return this.#read(bytes);
+    if (!this.#isInLine && !this.#turns.hasLine && this.#turns.take(bytes.length)) return this.#read(bytes);
     this.#unread.push(bytes);
     this.#unreadBytes += bytes.length;
     this.#count();
@@ -310,26 +314,32 @@ export class Connection<Context = unknown> implements SocketHandler {
     this.#isInLine = false;
     if (this.#parser.unreadBytes > 0 && this.isOpen) this.#parse();
     while (this.isOpen && !this.#isInLine && this.#unread.length > 0) {
-      if (!this.#turns!.mayGoOn()) return this.#lineUp();
+      if (!this.#turns!.take(this.#unread[0]!.length)) return this.#lineUp();
       const bytes = this.#unread.shift()!;
       this.#unreadBytes -= bytes.length;
       this.#read(bytes);
     }
     if (this.#state === "gone" || this.#isInLine) return;
     // Also while we close: unread input would reset the connection.
-    this.#socket.resume?.();
+    if (this.#isPaused) this.#socket.resume?.();
+    this.#isPaused = false;
     if (this.#isPeerEnded) this.ended();
   }
 
   #lineUp(): void {
+    const unreadBytes = this.#parser.unreadBytes + this.#unreadBytes;
+    // To stop a socket and start it again takes two calls of the system, more than a small request.
+    const isMuch = unreadBytes >= unreadBytesMax || this.#unread.length >= unreadChunksMax;
+    if (isMuch && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#socket.pause?.();
+    }
     if (this.#isInLine) return;
     this.#isInLine = true;
-    this.#socket.pause?.();
     this.#turns!.lineUp(this);
   }
 
   #read(bytes: Bytes): void {
-    this.#turns?.spend(bytes.length);
     this.#parser.feed(bytes);
     this.#parse();
   }
@@ -447,6 +457,7 @@ export class Connection<Context = unknown> implements SocketHandler {
       this.#takenBytes += count;
       if (this.#sent < this.#sending.length) {
         this.#isBlocked = true;
+        this.#count();
         return;
       }
     }

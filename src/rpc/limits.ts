@@ -84,6 +84,10 @@ export const silentLooks = 3;
 /** So often (ms) a listener looks at its connections. A sign may take a minute; an idle client costs four frames in it. */
 export const guestLookEveryMs = 15_000;
 export const guestSilentLooks = 5;
+/** A connection whose turn has yet to come is not read from when so much of it waits: bytes, and pieces. */
+export const unreadBytesMax = 64 * 1024;
+export const unreadChunksMax = 16;
+
 /**
  * While a frame arrives of which there are so many bytes already, signs of life are sent so often (ms): the other side
  * cannot ask for one before it has sent all of the frame.

@@ -26,6 +26,8 @@ export class ReadTurns {
   #hasBegun = false;
   #untilMs = 0;
   #bytes = 0;
+  /** Pieces of input until the clock is read again. */
+  #untilLook = 0;
   /** From `#head` on. */
   readonly #line: Reader[] = [];
   #head = 0;
@@ -37,16 +39,21 @@ export class ReadTurns {
     this.#isBehind = options.isBehind;
   }
 
-  /** Counts bytes that were read in this turn. */
-  spend(bytes: number): void {
-    this.#bytes += bytes;
+  /** Whether a piece of input may be looked at in this turn, and counts it then; the clock is not read for each piece. */
+  take(bytes: number): boolean {
+    const mayTake =
+      --this.#untilLook <= 0 ? this.mayGoOn() : this.#bytes < this.#bytesMax && !this.#isBehind();
+    if (mayTake) this.#bytes += bytes;
+    return mayTake;
   }
 
   /** Whether there is time left in this turn. */
   mayGoOn(): boolean {
     if (!this.#hasBegun) this.#begin();
     if (this.#bytes >= this.#bytesMax || this.#isBehind()) return false;
-    return this.#clock.monotonicMs() < this.#untilMs;
+    const isOver = this.#clock.monotonicMs() >= this.#untilMs;
+    this.#untilLook = isOver ? 0 : piecesPerLook;
+    return !isOver;
   }
 
   /** Nobody may overtake those that are in line. */
@@ -69,6 +76,7 @@ export class ReadTurns {
 
   readonly #end = (): void => {
     this.#hasBegun = false;
+    this.#untilLook = 0;
     // A reader that has had its share while others wait stands behind them again.
     while (this.hasLine && this.mayGoOn()) this.#next().readOn();
     if (this.hasLine && !this.#hasBegun) this.#begin();
@@ -82,6 +90,9 @@ export class ReadTurns {
     return reader;
   }
 }
+
+/** Reading the clock costs a part of what the smallest request does. */
+const piecesPerLook = 4;
 
 /** Readers that left the line leave the array in bulk. */
 const headMax = 1024;

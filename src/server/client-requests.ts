@@ -39,7 +39,7 @@ export interface ClientRequestsOptions {
   readonly replies: Replies;
   /** `host:port` of the node that leads as far as is known, or empty. */
   readonly leaderAddress: () => string;
-  readonly time: Pick<ClusterTime, "prepare" | "leaseMs" | "stamp">;
+  readonly time: Pick<ClusterTime, "prepare" | "isAhead" | "nextStampMs">;
   /** Takes the requests that are none of a client's usual ones; false for those that are unknown. */
   readonly others: (replyTo: ReplyTo, reader: ByteReader, remainingMs: number) => boolean;
   /** What the node says of itself, as JSON. */
@@ -181,7 +181,7 @@ export class ClientRequests {
         return;
       case method.put:
       case method.delete:
-        this.#propose(replyTo, reader.rest(), remainingMs);
+        this.#propose(replyTo, reader, remainingMs);
         return;
       case method.isLeader:
         this.#replies.answer(replyTo, "OK", (body) => {
@@ -211,12 +211,13 @@ export class ClientRequests {
     if (this.#isFull(replyTo)) return this.#replies.refuseAsBusy(replyTo);
     this.#readCount++;
     const { connection, method, requestId } = replyTo;
-    this.#newReads.push({ connection, method, requestId, key: ownedBytes(key), wantsLife });
+    this.#newReads.push({ connection, method, requestId, key: ownedBytes(key, reader.source), wantsLife });
     this.#options.driver.schedule();
   }
 
-  #propose(replyTo: ReplyTo, bytes: Bytes, remainingMs: number): void {
+  #propose(replyTo: ReplyTo, reader: ByteReader, remainingMs: number): void {
     const { driver, clock, machine, time } = this.#options;
+    const bytes = reader.rest();
     const command = decodeCommand(bytes);
     const problem = this.#problemOf(replyTo.method, command, bytes.length);
     if (problem !== undefined) return this.#replies.refuse(replyTo, problem.status, problem.text);
@@ -225,7 +226,7 @@ export class ClientRequests {
     const { session } = command;
     if (session !== undefined) {
       // Only the leader judges by its time: a node that is behind would refuse what is right.
-      if (session.bornMs > time.leaseMs + bornAheadMsMax)
+      if (time.isAhead(session.bornMs, bornAheadMsMax))
         return this.#replies.refuse(
           replyTo,
           "ErrSessionEnded",
@@ -243,8 +244,8 @@ export class ClientRequests {
     if (this.#isFull(replyTo)) return this.#replies.refuseAsBusy(replyTo);
     if (session !== undefined && this.#waiters.join(session, replyTo, deadlineMs)) return;
     if (!time.prepare()) return this.#replies.refuseAsBusy(replyTo);
-    const owned = ownedBytes(bytes);
-    stampTime(owned, time.stamp());
+    const owned = ownedBytes(bytes, reader.source);
+    stampTime(owned, time.nextStampMs());
     const started = driver.start(owned);
     if (started.ok) this.#waiters.add(started.index, started.term, session, replyTo, deadlineMs);
     else if (started.reason === "busy") this.#replies.refuseAsBusy(replyTo);

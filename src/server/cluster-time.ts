@@ -81,17 +81,21 @@ export class ClusterTime {
     return Math.max(machine.clockMs, Math.floor(this.#toldMs + passedMs));
   }
 
+  /** Whether that is more than so many ms ahead of lease time now. For each command: the clock is read when it may be. */
+  isAhead(timeMs: number, byMs: number): boolean {
+    return timeMs > this.#stampedMs + byMs && timeMs > this.leaseMs + byMs;
+  }
+
   /** Wall time now, in ms since 1970, as far as this node knows. */
   get wallMs(): number {
     return this.leaseMs + this.#options.machine.wallOffsetMs;
   }
 
-  /** A message as it leaves: with the time that belongs into its kind. */
-  stamped(message: Message): Message {
-    if (message.kind === "heartbeat") return { ...message, timeMs: this.leaseMs };
-    if (message.kind === "heartbeat-reply" || message.kind === "request-vote-reply")
-      return { ...message, timeMs: this.#ownWallMs };
-    return message;
+  /** Puts the time that belongs into its kind into a message that leaves. */
+  stamp(message: Message): void {
+    if (message.kind === "heartbeat") message.timeMs = this.leaseMs;
+    else if (message.kind === "heartbeat-reply" || message.kind === "request-vote-reply")
+      message.timeMs = this.#ownWallMs;
   }
 
   /** A message that the core has taken. */
@@ -119,7 +123,7 @@ export class ClusterTime {
   }
 
   /** Lease time for the command that is proposed now, after `prepare`. */
-  stamp(): number {
+  nextStampMs(): number {
     this.#stampedMs = Math.floor(this.#leaseMs);
     return this.#stampedMs;
   }
@@ -155,6 +159,7 @@ export class ClusterTime {
   #serve(nowMs: number): void {
     const { raft, machine } = this.#options;
     this.#servedTerm = raft.term;
+    this.#stampedMs = 0;
     this.#leaseMs = Math.max(1, machine.clockMs, this.#toldMs);
     this.#atMs = nowMs;
     this.#runsUntilMs = nowMs;

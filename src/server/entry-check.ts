@@ -1,4 +1,4 @@
-import { decodeCommand } from "../kv/command.ts";
+import { checkCommand } from "../kv/command.ts";
 import { DecodeError } from "../lib/codec.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { commandBytesMax, membersMax } from "./limits.ts";
@@ -16,7 +16,7 @@ export function checkEntries(message: Message): void {
 function checkEntry({ kind, index, data }: Entry): void {
   if (data.length > commandBytesMax)
     throw new DecodeError(`entry ${index} has ${data.length} bytes, at most ${commandBytesMax} are allowed`);
-  if (kind === "command") decodeCommand(data);
+  if (kind === "command") checkCommand(data);
   else if (kind === "config") checkMembers(decodeMembers(data), index);
   else if (data.length > 0) throw new DecodeError(`entry ${index} has no command, but ${data.length} bytes`);
 }

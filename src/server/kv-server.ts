@@ -222,7 +222,7 @@ export class KVServer {
 
   get #descriptors(): Descriptors {
     const members = Math.max(this.#config.servers.length, this.#node?.serverAddresses.length ?? 0);
-    const storeFiles = this.#node?.load.storeFiles ?? 0;
+    const storeFiles = this.#node?.storeFiles ?? 0;
     return { limit: this.#env.descriptorsMax, others: members - 1, storeFiles };
   }
 
@@ -250,7 +250,7 @@ export class KVServer {
         clientTurn: {
           ms: clientTurnMs,
           bytesMax: clientTurnBytesMax,
-          isBehind: () => this.#node?.load.isBehind === true,
+          isBehind: () => this.#node?.isBehind === true,
         },
         ...(this.#env.collect && { collect: this.#env.collect }),
       },

@@ -94,9 +94,7 @@ export class Node {
     this.#ownAddress = this.#makeOwnAddress();
     this.#appliedMembers = this.#storedMembers();
     this.#peers = new Peers({
-      env,
-      clusterId: identity.clusterId,
-      nodeId: identity.nodeId,
+      ...{ env, clusterId: identity.clusterId, nodeId: identity.nodeId },
       address: formatAddress(config.servers[config.me]!),
       chance: prng.fork(),
       peers: this.#others,
@@ -153,8 +151,13 @@ export class Node {
     return this.#members.list.some((member) => member.nodeId === nodeId);
   }
 
-  get load(): { readonly storeFiles: number; readonly isBehind: boolean } {
-    return { storeFiles: this.#store.fileCount, isBehind: this.#requests.isBehind };
+  get storeFiles(): number {
+    return this.#store.fileCount;
+  }
+
+  /** Asked for each piece of clients' input: see ClientRequests. */
+  get isBehind(): boolean {
+    return this.#requests.isBehind;
   }
 
   get start(): ProcessStart {
@@ -330,8 +333,8 @@ export class Node {
 
   #driverOwner(): DriverOwner {
     return {
-      send: (raftMessage) => {
-        const message = this.#time.stamped(raftMessage);
+      send: (message) => {
+        this.#time.stamp(message);
         return !this.#boots.maySend(message, this.#sendLater) || this.#send(message);
       },
       applied: (id: EntryId, result) => this.#requests.applied(id, result),
@@ -420,13 +423,10 @@ export class Node {
 
   #makeMemberRequests(replies: Replies): MemberRequests {
     return new MemberRequests({
-      clock: this.#options.env.clock,
       clusterId: this.identity.clusterId,
       nodeId: this.identity.nodeId,
       address: formatAddress(this.#options.config.servers[this.#options.config.me]!),
-      raft: this.#raft,
-      driver: this.#driver,
-      replies,
+      ...{ clock: this.#options.env.clock, raft: this.#raft, driver: this.#driver, replies },
       members: () => this.#members,
       leaderAddress: () => this.leaderAddress,
       logBytesAfter: (index) => this.#persister.bytesAfter(index),

@@ -189,7 +189,7 @@ function readEntries(reader: ByteReader, prev: EntryId, envelope: Envelope): Ent
     entries.push({ kind, term, index, data });
   }
   // They stay in the log's tail: together they keep no more alive than they need.
-  if (4 * bytes >= reader.source.buffer.byteLength) return entries;
+  if (4 * bytes >= reader.source.length) return entries;
   return entries.map((entry) => ({ ...entry, data: copyBytes(entry.data) }));
 }
 

@@ -5,7 +5,7 @@
  */
 import { replyOf } from "../../src/client/call-reply.ts";
 import type { Prng } from "../../src/env/prng.ts";
-import { decodeCommand, encodeCommand } from "../../src/kv/command.ts";
+import { checkCommand, decodeCommand, encodeCommand } from "../../src/kv/command.ts";
 import { decodeResult, encodeResult } from "../../src/kv/result.ts";
 import { statuses } from "../../src/kv/status.ts";
 import { decodeRecord, encodeRecord, valueOfRecord } from "../../src/leveldb/record.ts";
@@ -233,7 +233,15 @@ const decoders: readonly Decoder[] = [
     "command",
     randomCommand,
     (command) => encoded((writer) => encodeCommand(writer, command)),
-    decodeCommand,
+    (bytes) => {
+      const problem = problemOf(() => checkCommand(bytes));
+      const sameProblem = problemOf(() => decodeCommand(bytes));
+      ensure(
+        (problem === undefined) === (sameProblem === undefined),
+        `a command that is checked is one that can be decoded: ${problem}, ${sameProblem}`,
+      );
+      return decodeCommand(bytes);
+    },
   ),
   pair(
     "result",
@@ -353,3 +361,13 @@ function hasReplacedText(value: unknown): boolean {
 }
 
 export const messagesTarget = bytesTarget("messages", drawBody, checkBody);
+
+function problemOf(read: () => unknown): string | undefined {
+  try {
+    read();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return error.message;
+  }
+}

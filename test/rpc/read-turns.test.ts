@@ -3,6 +3,7 @@ import { ByteWriter } from "../../src/lib/codec.ts";
 import { Connection } from "../../src/rpc/connection.ts";
 import { beginFrame, endFrame, type Frame, frameKind } from "../../src/rpc/frame.ts";
 import { HeldBytes } from "../../src/rpc/held-bytes.ts";
+import { unreadChunksMax } from "../../src/rpc/limits.ts";
 import { ReadTurns } from "../../src/rpc/read-turns.ts";
 
 /** Time that passes only where a frame is handled, and turns that run one by one. */
@@ -58,7 +59,11 @@ class Scene {
 
 function requests(count: number): Uint8Array {
   const output = new ByteWriter();
-  for (let id = 1; id <= count; id++) endFrame(output, beginFrame(output, frameKind.request, 1, id));
+  for (let id = 1; id <= count; id++) {
+    const start = beginFrame(output, frameKind.request, 1, id);
+    output.raw(new Uint8Array(100));
+    endFrame(output, start);
+  }
   return output.take();
 }
 
@@ -93,11 +98,30 @@ test("while what was read waits to be done, nothing more is read", () => {
   const scene = new Scene();
   const { connection, socket } = scene.connect("a");
   scene.isBehind = true;
-  connection.data(requests(100));
+  connection.data(requests(1_000));
   for (let turn = 0; turn < 5; turn++) expect(scene.turn().handled).toEqual([]);
   scene.isBehind = false;
   while (socket.isPaused) scene.turn();
-  expect(scene.handled).toHaveLength(100);
+  expect(scene.handled).toHaveLength(1_000);
+});
+
+test("a socket is not stopped for a few small requests, and is for many pieces or bytes", () => {
+  const scene = new Scene();
+  const { connection, socket } = scene.connect("a");
+  scene.isBehind = true;
+  for (let piece = 1; piece < unreadChunksMax; piece++) connection.data(requests(1));
+  expect(socket.isPaused).toBe(false);
+  connection.data(requests(1));
+  expect(socket.isPaused).toBe(true);
+  const other = scene.connect("b");
+  other.connection.data(requests(500));
+  expect(other.socket.isPaused).toBe(false);
+  other.connection.data(requests(100));
+  expect(other.socket.isPaused).toBe(true);
+  scene.isBehind = false;
+  for (let turn = 0; turn < 40; turn++) scene.turn();
+  expect([socket.isPaused, other.socket.isPaused]).toEqual([false, false]);
+  expect(scene.handled).toHaveLength(unreadChunksMax + 600);
 });
 
 test("large requests have a bound on bytes", () => {

@@ -61,8 +61,8 @@ class Scene {
     leaderAddress: () => "",
     time: {
       prepare: () => true,
-      stamp: () => nowMs,
-      leaseMs: nowMs,
+      nextStampMs: () => nowMs,
+      isAhead: (timeMs, byMs) => timeMs > nowMs + byMs,
     },
     others: () => false,
     statusJson: () => "{}",
