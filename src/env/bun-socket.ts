@@ -39,10 +39,10 @@ export class BunSocket implements Socket {
     this.#handler = accept(this);
   }
 
-  write(bytes: Bytes): number {
+  write(bytes: Bytes, from = 0, to = bytes.length): number {
     if (this.#isTerminated) return -1;
     this.#isInside = true;
-    const count = this.#raw.write(bytes);
+    const count = this.#raw.write(bytes, from, to - from);
     this.#isInside = false;
     return count;
   }

@@ -16,8 +16,11 @@ export interface SocketHandler {
 export interface Socket {
   /** `host:port` of the other side, for messages. */
   readonly remote: string;
-  /** Hands over what fits now and returns how many bytes that was, -1 on a closed socket; keeps no reference. */
-  write(bytes: Bytes): number;
+  /**
+   * Hands over of the bytes from place `from` to before place `to`, all if not said, what fits now, and returns how many
+   * bytes that was; -1 on a closed socket. Keeps no reference.
+   */
+  write(bytes: Bytes, from?: number, to?: number): number;
   /** Ends our side after what was written; the other side may go on. */
   shutdown(): void;
   /**

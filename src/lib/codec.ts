@@ -44,6 +44,11 @@ export class ByteWriter {
     this.#length = 0;
   }
 
+  /** Begins with what was written; valid as `view` is, without its cost. */
+  get memory(): Bytes {
+    return this.#bytes;
+  }
+
   view(): Bytes {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -446,9 +446,7 @@ export class Connection<Context = unknown> implements SocketHandler {
     assert(this.#frameStart < 0, "a connection is flushed between frames");
     while (this.queuedBytes > 0) {
       if (this.#sent === this.#sending.length) this.#swap();
-      const count = this.#socket.write(
-        this.#sent === 0 ? this.#sending.view() : this.#sending.view().subarray(this.#sent),
-      );
+      const count = this.#socket.write(this.#sending.memory, this.#sent, this.#sending.length);
       if (count < 0) {
         this.#isBlocked = true; // For good: `closed` follows.
         return;

@@ -63,8 +63,8 @@ function connect(held: HeldBytes) {
   const socket = {
     remote: "client:1",
     room: 0,
-    write(bytes: Uint8Array) {
-      const count = Math.min(bytes.length, this.room);
+    write(bytes: Uint8Array, from = 0, to = bytes.length) {
+      const count = Math.min(to - from, this.room);
       this.room -= count;
       return count;
     },

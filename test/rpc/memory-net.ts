@@ -195,7 +195,8 @@ export class MemorySocket implements Socket {
     this.remote = remote;
   }
 
-  write(bytes: Bytes): number {
+  write(memory: Bytes, from = 0, to = memory.length): number {
+    const bytes = memory.subarray(from, to);
     if (this.#isDead || this.#isShut) return -1;
     this.writeCount++;
     const room = Math.min(bytes.length, this.#capacityBytes - this.#flight.length);

@@ -106,7 +106,8 @@ export class SimSocket implements Socket {
     peer.peer = this;
   }
 
-  write(bytes: Bytes): number {
+  write(memory: Bytes, from = 0, to = memory.length): number {
+    const bytes = memory.subarray(from, to);
     if (this.isGone || this.#isShut) return -1;
     const { weather, chop } = this.#sky;
     let count = Math.min(bytes.length, capacityBytes - this.out.inFlightBytes);
