@@ -81,6 +81,14 @@ describe("a follower", () => {
   });
 });
 
+test("what comes back to its sender is ignored: a node's own heartbeat is no leader's", () => {
+  const played = new Played([1]);
+  const { term, role } = played.state;
+  for (const message of [heartbeat(term), heartbeat(term + 1), requestVote({ term: term + 1 })])
+    expect(refusalOf(played, { ...message, from: n1 })).toBeUndefined();
+  expect(played.state).toMatchObject({ term, role });
+});
+
 describe("terms", () => {
   test("one message cannot use them up", () => {
     const played = new Played([1]);

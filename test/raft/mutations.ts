@@ -128,7 +128,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     "    this.#countVote(this.#options.id, true, true);\n  }",
     "    this.#campaign('', false);\n  }",
   ],
-  ["no check-quorum", "raft.ts", "if (!office.checkQuorum()) {", "if (!office.checkQuorum() && false) {"],
+  [
+    "no check-quorum",
+    "raft.ts",
+    "if (!office.checkQuorum()) return",
+    "if (!office.checkQuorum() && false) return",
+  ],
   ["check-quorum never forgets", "leader.ts", "      progress.isActive = false;\n", ""],
   ["no leader stickiness", "raft.ts", "if (this.#hearsLeader() && !message.isTransfer) return false;", ""],
   [
@@ -140,8 +145,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "old-term votes counted",
     "raft.ts",
-    "    if (message.term < this.#term) {\n      this.#answerLowerTerm(message);\n      return;",
-    "    if (message.term < this.#term && message.kind !== 'request-vote-reply') {\n      this.#answerLowerTerm(message);\n      return;",
+    "if (message.term === this.#term) this.#dispatch(message);",
+    "if (message.term === this.#term || message.kind === 'request-vote-reply') this.#dispatch(message);",
   ],
   ["held old-term messages released", "raft.ts", "if (message.term !== this.#term) continue;", ""],
   [
@@ -172,7 +177,7 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "heartbeat carries full commit",
     "leader.ts",
-    "const commit = Math.min(match, log.commit);",
+    "const commit = this.hasCommittedInTerm ? Math.min(match, log.commit) : 0;",
     "const commit = match * 0 + log.commit;",
   ],
   [
@@ -234,7 +239,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     "progress.next <= log.durable &&\n      progress.inFlightBytes",
   ],
   ["overslept ignored", "raft.ts", 'if (this.#role === "leader" && ticks >=', "if (false && ticks >="],
-  ["lost log not noticed", "follower.ts", "if (message.commit > this.#log.lastIndex)", "if (false)"],
+  [
+    "lost log not noticed",
+    "message-check.ts",
+    "if (commit <= log.lastIndex) return undefined;",
+    "if (commit >= 0) return undefined;",
+  ],
   [
     "timeout not drawn anew",
     "election-timer.ts",
@@ -251,8 +261,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "lower term not answered",
     "raft.ts",
-    "if (isFromLeader(message))\n      this.#outbox",
-    "if (false)\n      this.#outbox",
+    "if (answer) this.#outbox.send(answer);",
+    "if (answer && false) this.#outbox.send(answer);",
   ],
   [
     "unreachable restarts the search",
@@ -298,7 +308,12 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
     "!isVoter(this.configuration, this.#options.id)",
   ],
   ["stale pre-vote counts", "raft.ts", "if (message.preVote && message.granted) return;", ""],
-  ["message from itself", "raft.ts", " || message.from === message.to) return;", ") return;"],
+  [
+    "message from itself",
+    "raft.ts",
+    " || message.from === message.to) return undefined;",
+    ") return undefined;",
+  ],
   [
     "dropped prev refused",
     "follower.ts",
@@ -329,8 +344,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "strangers are not heard",
     "raft.ts",
-    "message.from === message.to) return;",
-    "message.from === message.to || !isVoter(this.configuration, message.from)) return;",
+    "message.from === message.to) return undefined;",
+    "message.from === message.to || !isVoter(this.configuration, message.from)) return undefined;",
   ],
   ["commit not bounded: max", "raft-log.ts", "if (index <= this.#commit) return false;\n", ""],
   [
@@ -446,7 +461,7 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   ],
   ["removed leader stays", "raft.ts", "if (this.#office === undefined || !isOver) return;", "return;"],
   ["removed leader says nothing", "raft.ts", "    this.#office.resign();\n", ""],
-  ["learner campaigns", "raft.ts", "    if (!this.#configurations.mayLead(this.#options.id)) return;\n", ""],
+  ["learner campaigns", "raft.ts", "if (!this.#configurations.mayLead(this.#options.id) || ", "if ("],
   [
     "who leaves last cannot lead",
     "configurations.ts",
@@ -456,8 +471,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "learner never stops hearing its leader",
     "raft.ts",
-    "    this.#leader = undefined;\n    if (!this.#configurations.mayLead(this.#options.id)) return;\n",
-    "    if (!this.#configurations.mayLead(this.#options.id)) return;\n    this.#leader = undefined;\n",
+    "    this.#leader = undefined;\n    if (!this.#configurations.mayLead(this.#options.id) || this.#term >= termMax) return;\n",
+    "    if (!this.#configurations.mayLead(this.#options.id) || this.#term >= termMax) return;\n    this.#leader = undefined;\n",
   ],
   [
     "learners asked for votes",
@@ -630,8 +645,8 @@ const mutations: readonly (readonly [name: string, file: string, from: string, t
   [
     "learner told to campaign does",
     "raft.ts",
-    '    if (!isVoter(this.configuration, this.#options.id)) return;\n    this.#campaign("the leader',
-    '    this.#campaign("the leader',
+    "if (!isVoter(this.configuration, this.#options.id) || !this.#stalls.mayLead) return;",
+    "if (!this.#stalls.mayLead) return;",
   ],
   ["handed over to anybody", "leader.ts", "match <= bestMatch", "best !== undefined"],
   [

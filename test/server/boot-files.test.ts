@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BunDisk } from "../../src/env/bun-disk.ts";
+import type { Disk } from "../../src/env/disk.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { BootList } from "../../src/server/boot-list.ts";
 import { BootMemory } from "../../src/server/boot-memory.ts";
@@ -84,4 +85,57 @@ test("what is remembered survives a torn write of either slot", async () => {
   expect(terms.toSorted()).toEqual([5, 6]);
   writeFileSync(path, Buffer.alloc(2 * 8192));
   expect(() => BootMemory.check(disk, folder)).toThrow("both of its slots are damaged");
+});
+
+/** A disk on which durable writes end when the test says so. */
+function heldDisk(): { readonly held: Disk; readonly writes: (() => void)[] } {
+  const writes: (() => void)[] = [];
+  const held = {
+    read: (path: string) => disk.read(path),
+    open(path: string) {
+      const file = disk.open(path, "write");
+      return {
+        writeDurably(offset: number, bytes: Uint8Array<ArrayBuffer>, done: (error?: Error) => void) {
+          writes.push(() => {
+            file.write(offset, bytes);
+            done();
+          });
+        },
+        close: () => file.close(),
+      };
+    },
+  };
+  return { held: held as unknown as Disk, writes };
+}
+
+test("an admission and a term count only when they are durable, also one that is noted while a write is under way", () => {
+  const folder = newFolder();
+  BootMemory.create(disk, folder);
+  const { held, writes } = heldDisk();
+  const memory = BootMemory.open(held, folder, (error) => {
+    throw error;
+  });
+  const ran: string[] = [];
+  const onDisk = () => BootMemory.check(disk, folder).nodes.get(nodeId);
+  memory.admit(
+    nodeId,
+    boot,
+    () => true,
+    () => ran.push(`admitted ${onDisk()?.boot?.number}`),
+  );
+  expect(memory.noteTerm(nodeId, 7)).toBe(false);
+  memory.whenDurable(() => ran.push(`term ${onDisk()?.term}`));
+  expect([ran, writes.length]).toEqual([[], 1]);
+  writes[0]!();
+  // The term was noted after the first write had begun: it is not in that one.
+  expect(ran).toEqual(["admitted 3"]);
+  expect(memory.noteTerm(nodeId, 7)).toBe(false);
+  expect(writes.length).toBe(2);
+  writes[1]!();
+  expect(ran).toEqual(["admitted 3", "term 7"]);
+  expect(memory.noteTerm(nodeId, 7)).toBe(true);
+  memory.noteIndex(nodeId, 40);
+  memory.whenDurable(() => ran.push("nothing waits for an index"));
+  expect(ran.at(-1)).toBe("nothing waits for an index");
+  memory.close();
 });
