@@ -148,8 +148,9 @@ export class WriteQueue {
   #bornMs(end: ClientEnd): number {
     const told = this.#told;
     this.#told = undefined;
-    // A server that knows no lease time tells 0, before which nothing may be born.
-    if (told === undefined) return Math.max(1, end.serverTimeMs);
+    // A server that knows no lease time tells 0. No server opens a session of that date, and the leader's refusal tells
+    // a better one.
+    if (told === undefined) return end.serverTimeMs;
     return told.timeMs + Math.floor(this.#options.clock.monotonicMs() - told.atMs);
   }
 
@@ -213,7 +214,7 @@ export class WriteQueue {
   #sessionEnded(write: Write, attempt: Attempt, failure: Failure): void {
     const { timeMs } = failure;
     if (timeMs !== undefined) this.#told = { timeMs, atMs: this.#options.clock.monotonicMs() };
-    if (write.openAttempts > 0) {
+    if (mayBeApplied(write)) {
       giveUp(write, failure.code, "the session ended before the outcome was known");
       if (this.#session === write.session) this.#session = undefined;
       this.#remove(write);
@@ -231,7 +232,7 @@ export class WriteQueue {
   #refused(write: Write, failure: Failure): void {
     const session = write.session!;
     this.#remove(write);
-    if (write.openAttempts === 0) {
+    if (!mayBeApplied(write)) {
       if (!write.isAbandoned) write.reject(new KVError("refused", failure.code, failure.text));
       return this.#renew(session, write.sequence);
     }
@@ -239,7 +240,7 @@ export class WriteQueue {
     // neither what became of those behind it.
     giveUp(write, failure.code, failure.text);
     for (const other of this.#queue) {
-      if (other.session !== session || other.openAttempts === 0) continue;
+      if (other.session !== session || !mayBeApplied(other)) continue;
       giveUp(other, failure.code, "it waited for a write that was refused, and whose outcome is unknown");
       this.#remove(other);
     }
@@ -302,7 +303,7 @@ export class WriteQueue {
     for (const write of this.#queue) {
       if (write.isAbandoned || write.deadlineMs > nowMs) continue;
       giveUp(write, "Deadline", this.#lastFailure);
-      if (write.openAttempts > 0) write.isAbandoned = true;
+      if (mayBeApplied(write)) write.isAbandoned = true;
       else {
         this.#remove(write);
         if (write.session !== undefined) this.#renew(write.session, write.sequence);
@@ -335,10 +336,15 @@ function startAnew(write: Write): void {
   write.openAttempts = 0;
 }
 
+/** Whether an attempt of it may have been applied, or may be yet. A session that is dated by 0 opens on no server. */
+function mayBeApplied({ openAttempts, session }: Write): boolean {
+  return openAttempts > 0 && session?.bornMs !== 0;
+}
+
 /** Tells the caller what is known: certainly not done, or unknown. */
 function giveUp(write: Write, code: string, why: string): void {
   if (write.isAbandoned) return;
-  if (write.openAttempts > 0)
+  if (mayBeApplied(write))
     write.reject(new KVError("unknown", code, `The outcome of the ${write.type} is unknown: ${why}`));
   else write.reject(new KVError("not-done", code, `Cannot ${write.type}, and nothing was changed: ${why}`));
 }

@@ -134,9 +134,9 @@ export class ClientEnd {
     return this.#clusterId;
   }
 
-  /** Lease time now, as the other side's hello told it and time went on; 0 without a connection. */
+  /** Lease time now, as the other side's hello told it and time went on; 0 without a connection, or when it knew none. */
   get serverTimeMs(): number {
-    if (this.#connection === undefined || this.#reply === undefined) return 0;
+    if (this.#connection === undefined || this.#reply === undefined || this.#reply.timeMs === 0) return 0;
     return this.#reply.timeMs + Math.floor(this.#env.clock.monotonicMs() - this.#connectedAt);
   }
 

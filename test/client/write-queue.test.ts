@@ -237,6 +237,37 @@ test("a session that is dated by a follower with a wrong clock is dated by the l
   }
 });
 
+test("a session that is dated by a server which knows no lease time never opens: no outcome of it is unknown", async () => {
+  const cluster = new FakeCluster(2);
+  const [stranger, leader] = cluster.servers;
+  const leaseMs = () => 5_000_000 + cluster.clock.monotonicMs();
+  const floorMs = 4_000_000;
+  stranger!.timeMs = () => 0;
+  leader!.timeMs = () => 0;
+  // It has said hello a while ago, and says of what is sent to it that it may be applied yet.
+  const early = new Call(cluster, cluster.client.get("x"));
+  stranger!.handle = (request) => request.noKey();
+  await cluster.runUntil(() => early.isSettled);
+  await cluster.run(3000);
+  stranger!.handle = (request) =>
+    request.refuse("CommitTimeout", { leader: leader!.name, wasProposed: true });
+  const applied: string[] = [];
+  leader!.handle = (request) => {
+    if (request.command!.session!.bornMs > floorMs) {
+      applied.push(request.text);
+      return request.ok();
+    }
+    request.refuse("ErrSessionEnded", { leader: leader!.name, timeMs: Math.floor(leaseMs()) });
+  };
+  const calls = puts(cluster, "a=1", "b=2");
+  await cluster.runUntil(() => calls.every((call) => call.isSettled));
+  expect(results(calls)).toEqual(["OK", "OK"]);
+  expect(applied).toEqual(["put a=1 s1#1", "put b=2 s1#2"]);
+  const born = new Set(stranger!.requests.map(({ command }) => command?.session?.bornMs));
+  expect(born).toEqual(new Set([undefined, 0]));
+  await cluster.close();
+});
+
 test("a write that is refused in the middle of a pipeline leaves a gap: what stands behind it moves, in order", async () => {
   const cluster = new FakeCluster(1);
   const [server] = cluster.servers;

@@ -395,14 +395,9 @@ export class Simulation implements Observer {
   }
 
   #checkHistory(): void {
-    // Sessions live longer than any run, whatever wall clocks do. But in a cluster that was founded from a backup a server
-    // without state, which knows no time, dates them before the first that may open there.
-    const isRestored = this.plan.restored !== undefined;
+    // Sessions live longer than any run, whatever wall clocks do, and none is dated before the first that may open.
     for (const { name, endedSessions } of this.clients)
-      assert(
-        isRestored || endedSessions === 0,
-        `the servers have forgotten ${endedSessions} sessions of ${name}`,
-      );
+      assert(endedSessions === 0, `the servers have forgotten ${endedSessions} sessions of ${name}`);
     checkHistory(this.history, (value) => this.#state.entryOf(value));
   }
 
