@@ -34,6 +34,12 @@ interface Session {
   usedAtMs: number;
 }
 
+/** A lease time, and when it was told. */
+interface Told {
+  readonly timeMs: number;
+  readonly atMs: number;
+}
+
 /** One sending of one write. */
 interface Attempt {
   readonly end: ClientEnd;
@@ -69,7 +75,9 @@ export class WriteQueue {
   #session: Session | undefined;
   #round = 1;
   /** The leader's lease time as it told it when a session ended, and when: the next session is dated by it. */
-  #told: { readonly timeMs: number; readonly atMs: number } | undefined;
+  #told: Told | undefined;
+  /** Lease time as it was told last, by whichever server: for those that did not know it at their hello. */
+  #lastTold: Told | undefined;
   /** Attempts of this round that are not answered. */
   #inFlight = 0;
   #pause: Timer | undefined;
@@ -148,10 +156,13 @@ export class WriteQueue {
   #bornMs(end: ClientEnd): number {
     const told = this.#told;
     this.#told = undefined;
+    const [nowMs, helloMs] = [this.#options.clock.monotonicMs(), end.serverTimeMs];
+    if (told !== undefined) this.#lastTold = told;
+    else if (helloMs > 0) this.#lastTold = { timeMs: helloMs, atMs: nowMs };
     // A server that knows no lease time tells 0. No server opens a session of that date, and the leader's refusal tells
     // a better one.
-    if (told === undefined) return end.serverTimeMs;
-    return told.timeMs + Math.floor(this.#options.clock.monotonicMs() - told.atMs);
+    if (this.#lastTold === undefined) return 0;
+    return this.#lastTold.timeMs + Math.floor(nowMs - this.#lastTold.atMs);
   }
 
   /** The write's session: the one it was sent in before, or the present one. */
@@ -224,6 +235,7 @@ export class WriteQueue {
     this.#renew(write.session!, write.sequence);
     if (!couldNotOpen) return;
     // The session was dated wrongly: by a follower, or by a leader of long ago. Without a better time, ask for one.
+    this.#lastTold = undefined;
     if (timeMs === undefined) attempt.end.disconnect("lease time has to be told anew");
     this.#nextRound(attempt, failure);
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { attemptTimeoutMs } from "../../src/client/limits.ts";
+import { attemptTimeoutMs, sessionIdleMsMax } from "../../src/client/limits.ts";
 import { Call, FakeCluster, type Request } from "./fake-cluster.ts";
 
 function puts(cluster: FakeCluster, ...pairs: string[]): Call[] {
@@ -265,6 +265,13 @@ test("a session that is dated by a server which knows no lease time never opens:
   expect(applied).toEqual(["put a=1 s1#1", "put b=2 s1#2"]);
   const born = new Set(stranger!.requests.map(({ command }) => command?.session?.bornMs));
   expect(born).toEqual(new Set([undefined, 0]));
+  // From now on the client knows lease time, whatever the hello of its connection said: it needs no refusal to learn it.
+  leader!.take();
+  await cluster.run(sessionIdleMsMax + 1);
+  const later = puts(cluster, "c=3");
+  await cluster.runUntil(() => later[0]!.isSettled);
+  expect([results(later), leader!.requests.length]).toEqual([["OK"], 1]);
+  expect(leader!.requests[0]!.command!.session!.sequence).toBe(1);
   await cluster.close();
 });
 

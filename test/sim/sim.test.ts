@@ -35,6 +35,15 @@ const foundInChange: readonly (readonly [number, string])[] = [
   [925, "a leader that hands over while the members are joint turns round and round"],
 ];
 
+/** The same of clusters that were founded from a backup. */
+const foundFromBackup: readonly (readonly [number, string])[] = [
+  [
+    13,
+    "a session that a server without state has dated cannot open, and its write is not known to have failed",
+  ],
+  [416, "a client forgets lease time when it asks a server that knew none at its hello"],
+];
+
 /** What takes several accidents at once: it has tests of its own, and 2000 runs of `make sim` must have had it. */
 const rare = new Set(["wentOn", "hopeless", "behind", "repeated", "succeeded", "reuse", "lag-handover"]);
 
@@ -124,6 +133,12 @@ for (const [seed, what] of found)
 for (const [seed, what] of foundInChange)
   test(`seed ${seed}: ${what}`, async () => {
     await mustPass(seed, { isFoundedEmpty: true });
+  });
+
+for (const [seed, what] of foundFromBackup)
+  test(`seed ${seed}: ${what}`, async () => {
+    expect(drawPlan(seed).restored).toBeDefined();
+    await mustPass(seed);
   });
 
 test("the worlds of this commit keep what is promised", async () => {
