@@ -38,6 +38,8 @@ const niceness = 5;
 /** The longest rest between two slices of work that does not hurry. */
 const restMsMax = 50;
 
+/** Until it is looked again whether a message was counted, in ms. */
+const countedMs = 0.1;
 /** So much work, in ms, between two collections of garbage, each of which takes a few. */
 const collectEveryMs = 50;
 
@@ -93,14 +95,28 @@ class BunWorkerThread implements WorkerThread {
   }
 
   wait(ms: number): void {
-    if (Atomics.load(this.#counters, toldPlace) === this.#received)
-      Atomics.wait(this.#counters, toldPlace, this.#received, ms);
+    const untilMs = performance.now() + ms;
+    while (!this.#receiveAll()) {
+      const restMs = untilMs - performance.now();
+      if (restMs <= 0) return;
+      // The worker counts a message a moment after it has sent it. A wait that ended at once for that looked like one in
+      // which nothing had happened for seconds: a store that waited five times in vain ended its node.
+      const isBeingCounted = Atomics.load(this.#counters, toldPlace) !== this.#received;
+      if (isBeingCounted) Atomics.wait(this.#counters, endedPlace, 0, countedMs);
+      else Atomics.wait(this.#counters, toldPlace, this.#received, restMs);
+    }
+  }
+
+  /** Returns whether there was anything. */
+  #receiveAll(): boolean {
+    const before = this.#received;
     for (
       let next = receiveMessageOnPort(this.#port);
       next !== undefined;
       next = receiveMessageOnPort(this.#port)
     )
       this.#hear(next.message);
+    return this.#received !== before;
   }
 
   end(msMax = endMsMax): boolean {
