@@ -11,6 +11,9 @@ import { closeSync, fdatasyncSync, fsyncSync, openSync, rmSync, statSync } from 
 import { assert } from "../lib/assert.ts";
 import type { Bytes } from "../lib/bytes.ts";
 import { type ErrorCode, KvraftError, messageOf, replaceNodeAdvice } from "../lib/error.ts";
+import { descriptorLimit } from "./descriptor-limit.ts";
+import { codeOf } from "./error-code.ts";
+import { type Closable, OpenTables, openTablesMaxOf } from "./open-tables.ts";
 import type { Table, TableBuilder, Tables } from "./tables.ts";
 
 const schema = "CREATE TABLE block (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT";
@@ -42,15 +45,39 @@ const syncEveryBytes = 4 * 1024 * 1024;
 const collectEveryBytes = 32 * 1024 * 1024;
 let uncollectedBytes = 0;
 
-/** The real Tables. Stateless: the files are all there is. */
+/** The real Tables of one thread. */
 export class SqliteTables implements Tables {
+  readonly #open: OpenTables;
+
+  /** So many files are open at a time. */
+  constructor(openMax = openTablesMaxOf(descriptorLimit())) {
+    this.#open = new OpenTables(openMax);
+  }
+
   begin(path: string): TableBuilder {
-    return new SqliteTableBuilder(path);
+    return withRoom(this.#open, () => new SqliteTableBuilder(path));
   }
 
   open(path: string): Table {
-    return new SqliteTable(path);
+    return new SqliteTable(path, this.#open);
   }
+}
+
+/** Tries it once more with fewer files open when the system has no descriptor for it. */
+function withRoom<Made>(open: OpenTables, make: () => Made): Made {
+  try {
+    return make();
+  } catch (error) {
+    if (!isOutOfDescriptors(error) || !open.shrink()) throw error;
+    return make();
+  }
+}
+
+/** SQLite does not say why it cannot open a file. */
+function isOutOfDescriptors(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof SQLiteError) return (cause.errno & 0xff) === sqliteCannotOpen;
+  return ["EMFILE", "ENFILE"].includes(codeOf(cause) ?? "");
 }
 
 /** One transaction. SQLite writes pages while blocks come in, whenever its cache is full. */
@@ -154,38 +181,36 @@ function immutableUri(path: string): string {
   return `file:${path.startsWith("/") ? "//" : ""}${encoded}?immutable=1`;
 }
 
-class SqliteTable implements Table {
-  readonly #path: string;
-  readonly #database: Database;
-  readonly #select: Statement<{ bytes: unknown }, [number]>;
-  readonly #pages: number;
-  #reads = 0;
+/** A file that is open, with what it takes to read it. */
+interface OpenFile {
+  readonly database: Database;
+  readonly select: Statement<{ bytes: unknown }, [number]>;
+  /** Pages that SQLite keeps when the file is read much. */
+  readonly pages: number;
+  reads: number;
+}
 
-  constructor(path: string) {
+class SqliteTable implements Table, Closable {
+  lastUse = 0;
+  readonly #path: string;
+  readonly #open: OpenTables;
+  /** Undefined while others need the descriptor more. */
+  #file: OpenFile | undefined;
+
+  constructor(path: string, open: OpenTables) {
     this.#path = path;
-    try {
-      const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
-      this.#database = new Database(immutableUri(path), flags);
-    } catch (error) {
-      throw failure("open", path, error);
-    }
-    try {
-      this.#pages = readerPages(statSync(path).size);
-      this.#database.run(`PRAGMA cache_size=${unreadPages}`);
-      // Before it could be told, it has taken memory for twenty.
-      this.#database.run("PRAGMA shrink_memory");
-      this.#select = this.#database.prepare("SELECT bytes FROM block WHERE number = ?");
-    } catch (error) {
-      this.#database.close(true);
-      throw failure("open", path, error);
-    }
+    this.#open = open;
+    this.#file = this.#openFile();
   }
 
   block(number: number): Bytes {
+    const file = this.#file ?? this.#openFile();
+    this.#file = file;
+    this.#open.used(this);
     let row: { bytes: unknown } | null;
     try {
-      if (this.#reads++ === readsOfUnread) this.#database.run(`PRAGMA cache_size=${this.#pages}`);
-      row = this.#select.get(number);
+      if (file.reads++ === readsOfUnread) file.database.run(`PRAGMA cache_size=${file.pages}`);
+      row = file.select.get(number);
     } catch (error) {
       throw failure("read", this.#path, error);
     }
@@ -199,8 +224,43 @@ class SqliteTable implements Table {
   }
 
   close(): void {
-    this.#select.finalize();
-    this.#database.close(true);
+    this.#open.delete(this);
+    this.closeFile();
+  }
+
+  closeFile(): void {
+    const file = this.#file;
+    this.#file = undefined;
+    file?.select.finalize();
+    file?.database.close(true);
+  }
+
+  #openFile(): OpenFile {
+    this.#open.makeRoom();
+    const file = withRoom(this.#open, () => openFile(this.#path));
+    this.#open.add(this);
+    return file;
+  }
+}
+
+function openFile(path: string): OpenFile {
+  let database: Database;
+  try {
+    const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
+    database = new Database(immutableUri(path), flags);
+  } catch (error) {
+    throw failure("open", path, error);
+  }
+  try {
+    const pages = readerPages(statSync(path).size);
+    database.run(`PRAGMA cache_size=${unreadPages}`);
+    // Before it could be told, it has taken memory for twenty.
+    database.run("PRAGMA shrink_memory");
+    const select = database.prepare<{ bytes: unknown }, [number]>("SELECT bytes FROM block WHERE number = ?");
+    return { database, select, pages, reads: 0 };
+  } catch (error) {
+    database.close(true);
+    throw failure("open", path, error);
   }
 }
 
@@ -219,6 +279,7 @@ function readerPages(fileBytes: number): number {
 const sqliteError = 1;
 const sqliteFull = 13;
 const sqliteCorrupt = 11;
+const sqliteCannotOpen = 14;
 const sqliteNotADatabase = 26;
 const sqliteShortRead = 522;
 

@@ -196,11 +196,6 @@ export class LevelDB {
     return this.#upkeep.runs.manifest.logStart;
   }
 
-  /** Files of runs that are open; views may hold more for a while. */
-  get fileCount(): number {
-    return this.#upkeep.runs.fileCount;
-  }
-
   /** Whether it is time for `seal` or `flush`. Writes are taken all the same. */
   get isFull(): boolean {
     return this.#memtable.bytes >= this.#memtableBytesMax || this.#memtable.isCrowded;

@@ -111,10 +111,6 @@ export class RunFolder {
     return this.#runs;
   }
 
-  get fileCount(): number {
-    return this.#open.size;
-  }
-
   /** Memory that open files take for filters and indexes. */
   get residentBytes(): number {
     let bytes = 0;

@@ -2,6 +2,7 @@
  * How many connections a node may hold, from how many descriptors its process may have. Who needs a descriptor and gets
  * none, ends (the log, the store) or spins (the accepting of connections): so the connections leave room for all others.
  */
+import { openTablesMaxOf } from "../env/open-tables.ts";
 import { KvraftError } from "../lib/error.ts";
 import {
   formConnectionsMax,
@@ -28,14 +29,12 @@ export interface Descriptors {
   readonly limit: number | undefined;
   /** Other members than this node. */
   readonly others: number;
-  /** Files that the store has open. A merge opens its inputs a second time. */
-  readonly storeFiles: number;
 }
 
 /** Accepted connections of every kind. */
-export function connectionsMaxOf({ limit, others, storeFiles }: Descriptors, wanted: number): number {
+export function connectionsMaxOf({ limit, others }: Descriptors, wanted: number): number {
   if (limit === undefined) return wanted;
-  const room = limit - processDescriptors - dialledPerMember * others - 2 * storeFiles;
+  const room = limit - processDescriptors - dialledPerMember * others - 2 * openTablesMaxOf(limit);
   return Math.max(strangersMin, Math.min(wanted, room));
 }
 

@@ -222,8 +222,7 @@ export class KVServer {
 
   get #descriptors(): Descriptors {
     const members = Math.max(this.#config.servers.length, this.#node?.serverAddresses.length ?? 0);
-    const storeFiles = this.#node?.storeFiles ?? 0;
-    return { limit: this.#env.descriptorsMax, others: members - 1, storeFiles };
+    return { limit: this.#env.descriptorsMax, others: members - 1 };
   }
 
   get #connectionsMax(): number {

@@ -151,10 +151,6 @@ export class Node {
     return this.#members.list.some((member) => member.nodeId === nodeId);
   }
 
-  get storeFiles(): number {
-    return this.#store.fileCount;
-  }
-
   /** Asked for each piece of clients' input: see ClientRequests. */
   get isBehind(): boolean {
     return this.#requests.isBehind;

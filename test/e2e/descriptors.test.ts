@@ -77,3 +77,39 @@ test("with 200 descriptors clients until refusal and silent strangers cost no le
   const now = (await cluster.status())[leader]!;
   expect([now.role, now.term]).toEqual(["leader", term]);
 }, 60_000);
+
+test("with 200 descriptors a store of many runs, a restart, a transfer, a backup and strangers end no server", async () => {
+  const small = { ...limits, memtableBytes: "16KiB" };
+  await using cluster = await Cluster.start({ wrapper: limitedTo(200), limits: small });
+  const leader = await cluster.awaitLeader();
+  const away = (leader + 1) % 3;
+  const client = cluster.client({ timeoutMs: 20_000 });
+  const value = "x".repeat(1_000);
+  const fill = (from: number) =>
+    Promise.all(Array.from({ length: 800 }, (_, at) => client.put(`k${(from + at) % 3_000}`, value)));
+  for (const from of [0, 800]) await fill(from);
+  await cluster.kill9(away);
+  for (const from of [1_600, 2_400, 400]) await fill(from);
+  const silent: Stranger[] = [];
+  for (let count = 0; count < 300; count++)
+    for (const index of [leader, (leader + 2) % 3])
+      silent.push(await Stranger.connect(cluster.ports[index]!));
+  cluster.restart(away);
+  await cluster.awaitEqual(30_000);
+  const runs = cluster.ports.map((_, index) => runsOf(cluster.dataDir(index)));
+  const open = cluster.servers.map(({ pid }) => descriptorsOf(pid));
+  process.stdout.write(`runs ${runs.join(", ")}; descriptors ${open.join(", ")}\n`);
+  expect(Math.max(...open)).toBeLessThan(195);
+  const saved = await cluster.cli(["snapshot", "save", "backup"]);
+  expect(saved).toMatchObject({ code: 0 });
+  for (const index of cluster.ports.keys()) await cluster.stop(index);
+  for (const index of cluster.ports.keys()) cluster.restart(index);
+  for (const at of [0, 1_500, 2_399]) expect(await client.get(`k${at}`)).toBe(value);
+  for (const index of cluster.ports.keys())
+    expect(cluster.servers[index]!.isRunning, cluster.logOf(index)).toBe(true);
+  for (const stranger of silent) stranger.end();
+}, 90_000);
+
+function runsOf(dataDir: string): number {
+  return readdirSync(dataDir, { recursive: true }).filter((name) => String(name).endsWith(".run")).length;
+}

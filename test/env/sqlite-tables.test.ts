@@ -5,9 +5,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BunDisk } from "../../src/env/bun-disk.ts";
+import { Prng } from "../../src/env/prng.ts";
 import { SqliteTables } from "../../src/env/sqlite-tables.ts";
 import { pageBlockBytes } from "../../src/env/tables.ts";
-import { type Bytes, toUtf8 } from "../../src/lib/bytes.ts";
+import { type Bytes, fromUtf8, toUtf8 } from "../../src/lib/bytes.ts";
 import { KvraftError } from "../../src/lib/error.ts";
 import { buildRun } from "./build-run.ts";
 import { failureOf, someBlocks, tablesConformance } from "./tables-conformance.ts";
@@ -42,6 +43,7 @@ function runLimited(blocks: number, code: string): string {
   writeFileSync(
     script,
     `import { BunDisk } from ${JSON.stringify(join(sources, "env/bun-disk.ts"))};
+import { Prng } from "../../src/env/prng.ts";
 import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
 const [tables, disk] = [new SqliteTables(), new BunDisk()];
 ${code}`,
@@ -58,7 +60,8 @@ function measured(code: string): number {
   const script = join(folder, `measured-${++files}.ts`);
   writeFileSync(
     script,
-    `import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
+    `import { Prng } from "../../src/env/prng.ts";
+import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
 const [tables, path] = [new SqliteTables(), ${JSON.stringify(path)}];
 const mebibytes = () => process.memoryUsage().rss / 1024 / 1024;
 ${code}`,
@@ -268,3 +271,78 @@ console.log(memtables.length === 192 ? most : NaN);`);
     expect(grown).toBeLessThan(80);
   });
 });
+
+describe("files that are open", () => {
+  test("are at most as many as allowed, and every table can be read all the same", () => {
+    const some = new SqliteTables(3);
+    const place = join(folder, `${++files}-open`);
+    mkdirSync(place);
+    const opened = Array.from({ length: 12 }, (_, at) => {
+      const path = join(place, `${at}.run`);
+      buildRun(some, path, [toUtf8(`first of ${at}`), toUtf8(`second of ${at}`)]);
+      return some.open(path);
+    });
+    expect(descriptorsBelow(place)).toHaveLength(3);
+    const prng = new Prng(1);
+    for (let read = 0; read < 300; read++) {
+      const at = prng.int(0, 11);
+      expect(fromUtf8(opened[at]!.block(1))).toBe(`second of ${at}`);
+      expect(descriptorsBelow(place).length).toBeLessThanOrEqual(3);
+    }
+    for (const table of opened) table.close();
+    expect(descriptorsBelow(place)).toEqual([]);
+  });
+
+  test("are those that were read last", () => {
+    const some = new SqliteTables(2);
+    const place = join(folder, `${++files}-last`);
+    mkdirSync(place);
+    const [one, two, three] = ["one", "two", "three"].map((name) => {
+      buildRun(some, join(place, name), [toUtf8(name)]);
+      return some.open(join(place, name));
+    });
+    one!.block(0);
+    expect(descriptorsBelow(place).sort()).toEqual([join(place, "one"), join(place, "three")]);
+    two!.block(0);
+    expect(descriptorsBelow(place).sort()).toEqual([join(place, "one"), join(place, "two")]);
+    for (const table of [one, two, three]) table!.close();
+  });
+
+  test("make room when the system has no descriptor left, for a table and for one that is built", () => {
+    const path = join(folder, `${++files}-few`);
+    mkdirSync(path);
+    const printed = runWithDescriptors(
+      64,
+      `import { openSync } from "node:fs";
+const place = ${JSON.stringify(path)};
+const tables = new SqliteTables(40);
+const build = (name) => {
+  const builder = tables.begin(place + "/" + name);
+  builder.add(new TextEncoder().encode(name));
+  builder.finish();
+};
+const names = Array.from({ length: 30 }, (_, at) => "t" + at);
+for (const name of names) build(name);
+const opened = names.map((name) => tables.open(place + "/" + name));
+try { for (;;) openSync("/dev/null", "r"); } catch {}
+build("late");
+const late = tables.open(place + "/late");
+const read = [late, ...opened].map((table) => new TextDecoder().decode(table.block(0)));
+console.log(read.join() === ["late", ...names].join());`,
+    );
+    expect(printed).toBe("true");
+  });
+});
+
+/** Runs code in a process of its own, which may open so many files. Returns what it prints. */
+function runWithDescriptors(count: number, code: string): string {
+  const script = join(folder, `few-${++files}.ts`);
+  const place = JSON.stringify(join(sources, "env/sqlite-tables.ts"));
+  writeFileSync(
+    script,
+    `import { Prng } from "../../src/env/prng.ts";
+import { SqliteTables } from ${place};\n${code}`,
+  );
+  const shell = `ulimit -n ${count}; exec "$0" "$1"`;
+  return execFileSync("bash", ["-c", shell, process.execPath, script], { encoding: "utf8" }).trim();
+}
