@@ -101,6 +101,7 @@ export class Listener<Context = unknown> {
   readonly #toldFull = new Set<"all" | "clients">();
   #toldSinceMs = 0;
   #toldLines = 0;
+  readonly #toldReasons = new Set<string>();
   #closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined = undefined;
 
   constructor(
@@ -201,13 +202,16 @@ export class Listener<Context = unknown> {
     this.#tellFull("all", `Dropped ${oldest!.remote}, which had not said hello: ${text}`);
   }
 
-  /** What strangers do is told in so many lines at the most. */
-  #tell(line: string): void {
+  /** What strangers do is told in so many lines at the most, and for one reason not again and again. */
+  #tell(line: string, why = line): void {
     const nowMs = this.#env.clock.monotonicMs();
     if (nowMs - this.#toldSinceMs >= strangerLinesMs) {
       this.#toldSinceMs = nowMs;
       this.#toldLines = 0;
+      this.#toldReasons.clear();
     }
+    if (this.#toldReasons.has(why) || this.#toldLines > strangerLinesMax) return;
+    this.#toldReasons.add(why);
     this.#toldLines++;
     if (this.#toldLines < strangerLinesMax) this.#owner.log(line);
     else if (this.#toldLines === strangerLinesMax)
@@ -262,7 +266,7 @@ export class Listener<Context = unknown> {
     if (refusal !== undefined) {
       const line = `Refused the connection from ${connection.remote}: ${refusal.text}`;
       if (refusal.code === "busy") this.#tellFull("clients", line);
-      else this.#tell(line);
+      else this.#tell(line, refusal.text);
       connection.close(refusal.text, "refused");
       return;
     }

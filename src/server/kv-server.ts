@@ -352,6 +352,11 @@ export class KVServer {
       return { code: "state", text: "This server is still waiting for the others to form the cluster" };
     if (hello.address !== undefined && parseFindableAddress(hello.address) === undefined)
       return { code: "node", text: `Nobody can find node ${hello.nodeId} at ${hello.address}; set its ip` };
+    if (hello.nodeId === this.#node.identity.nodeId)
+      return {
+        code: "node",
+        text: `This is node ${hello.nodeId} itself; another member is listed at its address`,
+      };
     if (this.#node.isRemoved(hello.nodeId))
       return { code: "removed", text: `Node ${hello.nodeId} was removed from cluster ${own}` };
     if (hello.clusterId !== own || !this.#node.isWelcome(hello.nodeId))

@@ -292,6 +292,16 @@ test("a flood of garbage is no flood of lines", async () => {
   expect(service.lines.at(-1)).toEndWith("more of these are not told for up to 10000 ms");
 });
 
+test("connections that are refused for one reason, again and again, are told once", async () => {
+  const service = serve();
+  for (let count = 0; count < 5; count++) {
+    const { socket, seen } = await stranger(service);
+    socket.write(helloFrame({ ...clientHello, versionMin: 99, versionMax: 99 }));
+    await until(() => seen.isClosed, "the connection is closed");
+  }
+  expect(service.lines).toEqual([expect.stringContaining("the other side 99 to 99; upgrade the older one")]);
+});
+
 test("a client that never reads is cut off with one line, and the others are served", async () => {
   const service = serve({ outputBytesMax: 4 * 1024 * 1024 });
   const end = client(service);
