@@ -129,7 +129,7 @@ describe("foreigners are refused", () => {
     await refuses(/versions 1 to 1, the other side 2 to 9; upgrade/, { versionMin: 2, versionMax: 9 });
     await refuses(/This is cluster .*, not 00000000deadbeef/, { clusterId: "00000000deadbeef" });
     const peer = { role: "peer", purpose: "control", nodeId: nodeId! } as const;
-    await refuses(/Node [0-9a-f]{16} is no member/, { ...peer, clusterId: clusterId! });
+    await refuses(/This is node [0-9a-f]{16} itself/, { ...peer, clusterId: clusterId! });
     await refuses(/A client does not connect for bulk/, { purpose: "bulk" });
   });
 
