@@ -40,7 +40,7 @@ import { type ReadTurnOptions, ReadTurns } from "./read-turns.ts";
  */
 export type Greeting = {
   readonly refusal?: { readonly code: RefusalCode; readonly text: string };
-  /** The hello names a member. What is held for others counts with the clients'. */
+  /** The hello names a member. Bytes that are held for other peers count with those of clients. */
   readonly isMember?: boolean;
 } & Omit<HelloReply, "code" | "text" | "version" | Optional> &
   Partial<Pick<HelloReply, Optional>>;

@@ -9,7 +9,7 @@ export interface Reader {
 export interface ReadTurnOptions {
   readonly ms: number;
   readonly bytesMax: number;
-  /** Whether so much of what was read waits to be done that more of it would only wait longer, and hold up others. */
+  /** Whether many requests were read and are not done yet: to read more would only make all of them wait longer. */
   readonly isBehind: () => boolean;
 }
 

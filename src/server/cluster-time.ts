@@ -81,7 +81,7 @@ export class ClusterTime {
     return Math.max(machine.clockMs, Math.floor(this.#toldMs + passedMs));
   }
 
-  /** Whether that is more than so many ms ahead of lease time now. For each command: the clock is read when it may be. */
+  /** Whether a time is more than `byMs` ahead of lease time now. The clock is read only for a time after the last stamp. */
   isAhead(timeMs: number, byMs: number): boolean {
     return timeMs > this.#stampedMs + byMs && timeMs > this.leaseMs + byMs;
   }

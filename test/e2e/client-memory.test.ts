@@ -51,18 +51,24 @@ async function sendAll(stranger: Stranger, bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** The most memory, in MiB, that the leader has while all of them send these bytes. */
+async function mostWhileSending(strangers: readonly Stranger[], bytes: Uint8Array): Promise<number> {
+  let most = 0;
+  const timer = setInterval(() => {
+    most = Math.max(most, resident());
+  }, 20);
+  await Promise.all(strangers.map((stranger) => sendAll(stranger, bytes)));
+  clearInterval(timer);
+  return most;
+}
+
 test("clients with unfinished large frames are cut off when they hold too much together, or stand still", async () => {
   const before = resident();
   const part = frame(frameKind.request, method.put, (body) =>
     body.raw(new Uint8Array(8 * mebibyte)),
   ).subarray(0, 7 * mebibyte);
   const strangers = await clients(40);
-  let most = 0;
-  const timer = setInterval(() => {
-    most = Math.max(most, resident());
-  }, 20);
-  await Promise.all(strangers.map((stranger) => sendAll(stranger, part)));
-  clearInterval(timer);
+  const most = await mostWhileSending(strangers, part);
   const cut = () => strangers.filter(({ isClosed }) => isClosed).length;
   await until("most are cut off", () => cut() >= 30, 5_000);
   expect(cluster.logOf(leader)).toMatch(
@@ -99,12 +105,7 @@ test.each([
     const part = frame(frameKind.request, method.form, (body) =>
       body.raw(new Uint8Array(8 * mebibyte)),
     ).subarray(0, 7 * mebibyte);
-    let most = 0;
-    const timer = setInterval(() => {
-      most = Math.max(most, resident());
-    }, 20);
-    await Promise.all(strangers.map((stranger) => sendAll(stranger, part)));
-    clearInterval(timer);
+    const most = await mostWhileSending(strangers, part);
     if (line !== undefined) expect(cluster.logOf(leader)).toMatch(line);
     process.stdout.write(
       `${count} for ${purpose}: ${before} MiB before, ${most} at the most, ${resident()} in the end\n`,
