@@ -142,6 +142,9 @@ export class Admission {
       case "waiting":
         waits(from);
         return;
+      case "refused":
+        // For people: see MemberBoots.
+        return;
     }
     this.#schedule();
   }

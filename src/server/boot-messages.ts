@@ -1,12 +1,13 @@
 /**
  * What members tell each other of boots, one message each (frames with method.boots):
  *
- *     message      = askFolder | folderAnswer | askMember | memberAnswer | waiting
+ *     message      = askFolder | folderAnswer | askMember | memberAnswer | waiting | refused
  *     askFolder    = kind u8 (1), count u8, boot*             does your folder's list hold these? Without any: do you live?
  *     folderAnswer = kind u8 (2), count u8, (boot, held u8)*
  *     askMember    = kind u8 (3), node id                     what do you remember of that node?
  *     memberAnswer = kind u8 (4), node id, admitted, replicated, term varint, index varint
  *     waiting      = kind u8 (5)                              an earlier process of your node still answers
+ *     refused      = kind u8 (6), text                        you count nothing here, and this is why; for people
  *     boot         = number varint, boot id
  *     admitted, replicated = boot                             with number 0 and an id of zeros: none
  *
@@ -16,6 +17,8 @@ import { unreachable } from "../lib/assert.ts";
 import { type ByteReader, type ByteWriter, DecodeError } from "../lib/codec.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type Boot, noId } from "../rpc/hello.ts";
+import { helloTextBytesMax } from "../rpc/limits.ts";
+import { printable } from "../rpc/printable.ts";
 import type { Remembered } from "./boot-rules.ts";
 
 export type BootMessage =
@@ -23,14 +26,15 @@ export type BootMessage =
   | { readonly kind: "folder-answer"; readonly answers: readonly FolderAnswer[] }
   | { readonly kind: "ask-member"; readonly nodeId: NodeId }
   | { readonly kind: "member-answer"; readonly nodeId: NodeId; readonly remembered: Remembered }
-  | { readonly kind: "waiting" };
+  | { readonly kind: "waiting" }
+  | { readonly kind: "refused"; readonly text: string };
 
 export interface FolderAnswer {
   readonly boot: Boot;
   readonly isHeld: boolean;
 }
 
-const kinds = ["ask-folder", "folder-answer", "ask-member", "member-answer", "waiting"] as const;
+const kinds = ["ask-folder", "folder-answer", "ask-member", "member-answer", "waiting", "refused"] as const;
 
 export function encodeBootMessage(body: ByteWriter, message: BootMessage): void {
   body.u8(kinds.indexOf(message.kind) + 1);
@@ -57,6 +61,9 @@ export function encodeBootMessage(body: ByteWriter, message: BootMessage): void 
       body.varint(message.remembered.index);
       return;
     case "waiting":
+      return;
+    case "refused":
+      body.text(message.text.slice(0, helloTextBytesMax / 4));
       return;
     default:
       unreachable(message);
@@ -86,6 +93,8 @@ function decodeBody(reader: ByteReader): BootMessage {
       return { kind, nodeId: reader.id() as NodeId, remembered: readRemembered(reader) };
     case "waiting":
       return { kind };
+    case "refused":
+      return { kind, text: printable(reader.text(helloTextBytesMax)) };
     default:
       throw new DecodeError("a message about boots has an unknown kind");
   }

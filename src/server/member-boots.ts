@@ -34,6 +34,8 @@ export interface MemberBootsOptions {
   readonly failed: (error: KvraftError) => void;
 }
 
+/** So many nodes are believed to be worth a line. */
+const tellersMax = 16;
 /** Ticks between two writes of what was acknowledged and decided: each time would take from the log's syncs. */
 const indexEveryTicks = 2;
 
@@ -49,6 +51,8 @@ export class MemberBoots {
   /** Members that refuse this process, by what they said. */
   readonly #refusedBy = new Map<NodeId, string>();
   readonly #toldToWait = new Set<NodeId>();
+  /** Nodes that have dialled this process to say that they refuse it. */
+  readonly #toldOfRefusal = new Set<NodeId>();
   #isCondemned = false;
   #ticks = 0;
   /** The term in which this node has proposed what it knows, and the boots that it has proposed in it. */
@@ -96,7 +100,9 @@ export class MemberBoots {
   }
 
   heard(from: NodeId, bootId: string, reader: ByteReader): void {
-    this.#admission.heard(from, bootId, decodeBootMessage(reader));
+    const message = decodeBootMessage(reader);
+    if (message.kind === "refused") this.#isToldOfRefusal(from, message.text);
+    else this.#admission.heard(from, bootId, message);
   }
 
   /** A member that this node has dialled lets it in; returns whether this node talks to it. */
@@ -247,7 +253,18 @@ export class MemberBoots {
     log("warn", `Refused ${nameOf(nodeId)}: ${text}. ${wayOn({ nodeId, dataDir: undefined })}`);
     const isGone = (id: NodeId) => this.#admission.isRefused(id) && this.admittedBoot(id) === undefined;
     if (isRefused(raft.configuration, isGone)) log("warn", wayOut(raft.configuration, isGone));
+    // A folder that was set back far may know no address at which anybody is left to refuse it.
+    links.send(nodeId, bootId, { kind: "refused", text });
     links.hangUp(nodeId, (id) => id === bootId, "its data folder went back in time");
+  }
+
+  /** Whoever says so may be anybody: people are told, and nothing else comes of it. */
+  #isToldOfRefusal(by: NodeId, text: string): void {
+    const { log, nameOf } = this.#options;
+    if (this.#refusedBy.has(by) || this.#toldOfRefusal.has(by) || this.#toldOfRefusal.size >= tellersMax)
+      return;
+    this.#toldOfRefusal.add(by);
+    log("warn", `${nameOf(by)} says that it refuses this process: ${text}. ${wayOn(this.#options)}`);
   }
 
   #waits(by: NodeId): void {

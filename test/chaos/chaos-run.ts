@@ -15,6 +15,7 @@ import { DirectReader } from "./direct-reader.ts";
 import type { Fault } from "./fault.ts";
 import { FaultStatistics } from "./fault-statistics.ts";
 import { FaultTrack } from "./fault-track.ts";
+import { folderFaults } from "./folder-faults.ts";
 import { hangFaults } from "./hang-faults.ts";
 import { KeySpace } from "./key-space.ts";
 import { Links } from "./links.ts";
@@ -76,7 +77,7 @@ export interface ChaosEvents {
 /** The three tracks: of each another fault is under way. */
 const beatMenu = [...quickProcessFaults, ...partitions];
 const slowMenu = [...slowProcessFaults, ...slowNetworkFaults, cutTransferShort];
-const fieldMenu = [...silenceFaults, ...hangFaults, ...strangerFaults, ...operatorFaults];
+const fieldMenu = [...silenceFaults, ...hangFaults, ...strangerFaults, ...operatorFaults, ...folderFaults];
 
 /** What is there from the start, so that a transfer takes a while. */
 const ballast = { name: "ballast", count: 800, keys: 800, valueBytes: 2_400 };
@@ -317,6 +318,7 @@ class ChaosRun {
       `faults: ${this.#faults.describe()}`,
       `frames: ${this.#links.framesLost} lost, ${this.#links.framesDelayed} delayed; ${this.#links.silenced} packets silenced`,
       `a full disk stopped a node ${this.#nodes.stoppedByDisk} times`,
+      `${this.#nodes.setBack} folders set back in the end, and refused`,
       this.#describeEvents(),
       this.#describeFiles(),
       `longest gap between kills, pauses and partitions ${seconds(this.#faults.longestGapMs)}`,

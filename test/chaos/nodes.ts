@@ -50,8 +50,8 @@ export function prepareHangs(cluster: Cluster, index: number): void {
   };
 }
 
-/** What a node ends with that was removed from the cluster. */
-const removedStatus = 2;
+/** What a node ends with that was removed from the cluster, or whose folder went back in time. */
+const [removedStatus, refusedStatus] = [2, 2];
 const saysRemoved = "was removed from the cluster";
 
 /**
@@ -66,6 +66,8 @@ export class Nodes {
   stoppedByDisk = 0;
   /** How many transfers of the state met a fault that was made for them. */
   transfersHit = 0;
+  /** How many folders were set back to a copy in the end, and refused. */
+  setBack = 0;
   /** How many leaders have handed over when they were asked to. */
   handedOver = 0;
   readonly #observer: KVClient;
@@ -199,6 +201,23 @@ export class Nodes {
     if (this.isGone(index)) return;
     if (this.#joined.has(index)) this.#startJoined(index, index);
     else this.cluster.restart(index);
+  }
+
+  /**
+   * Starts a node whose folder was set back, and takes it down again. Yields whether it was refused: it ends by itself, or
+   * says so, since its list of members may be so old that it finds nobody who could have the last word.
+   */
+  async isRefused(index: number, timeoutMs: number): Promise<boolean> {
+    const server = this.cluster.servers[index]!;
+    const mark = this.logOf(index).length;
+    if (this.#joined.has(index)) this.#startJoined(index, index);
+    else server.start();
+    const untilMs = performance.now() + timeoutMs;
+    const isTold = () => /refuses this process/.test(this.logOf(index).slice(mark));
+    while (server.isRunning && !isTold() && performance.now() < untilMs) await Bun.sleep(50);
+    const isEnded = !server.isRunning && server.status === refusedStatus;
+    await this.kill(index);
+    return isEnded || isTold();
   }
 
   /** An orderly end. Throws when it is none. */

@@ -1,6 +1,7 @@
 import type { KVClient } from "../../src/client/kv-client.ts";
 import { until } from "../e2e/wait.ts";
 import { runOperation } from "./chaos-client.ts";
+import { setFoldersBack } from "./folder-faults.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Recorder } from "./recorder.ts";
 import type { VersionLedger } from "./version-ledger.ts";
@@ -25,6 +26,7 @@ export async function settle(nodes: Nodes, recorder: Recorder, ledger: VersionLe
   const client = cluster.client({ timeoutMs: settleMsMax });
   await cluster.awaitLeader(settleMsMax);
   await cluster.awaitEqual(settleMsMax, await membersOf(nodes, client));
+  nodes.setBack = await setFoldersBack(nodes);
   await readAll(client, recorder);
   const problems = await countVersions(client, ledger);
   nodes.look();

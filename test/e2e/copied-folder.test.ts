@@ -194,5 +194,8 @@ test("new members that never met the old process refuse a folder that was set ba
   cluster.restart(2);
   const refused = () => [3, 4].some((index) => /Refused .*copy/s.test(cluster.logOf(index)));
   await until("the new members refuse it", refused, 20_000, () => cluster.logOf(2).slice(-3000));
+  // All members that its folder knows are gone: so it hears of it from those who dial it.
+  const isTold = () => /says that it refuses this process: .*must not vote.*--join/s.test(cluster.logOf(2));
+  await until("it says so, too", isTold, 5_000, () => cluster.logOf(2).slice(-3000));
   await expectAll(cluster, "key");
 }, 90_000);

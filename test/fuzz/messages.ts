@@ -14,7 +14,13 @@ import { type Bytes, concatBytes, copyBytes, emptyBytes } from "../../src/lib/by
 import { ByteReader, DecodeError } from "../../src/lib/codec.ts";
 import type { Message, NodeId } from "../../src/raft/types.ts";
 import { RecordReader, writeEntry, writeHardState } from "../../src/raftlog/records.ts";
-import { decodeHello, decodeHelloReply, encodeHello, encodeHelloReply } from "../../src/rpc/hello.ts";
+import {
+  type Boot,
+  decodeHello,
+  decodeHelloReply,
+  encodeHello,
+  encodeHelloReply,
+} from "../../src/rpc/hello.ts";
 import {
   type ChangeMembers,
   decodeChangeMembers,
@@ -31,6 +37,7 @@ import {
   encodeSnapshotHead,
   encodeSnapshotPiece,
 } from "../../src/rpc/snapshot-requests.ts";
+import { type BootMessage, decodeBootMessage, encodeBootMessage } from "../../src/server/boot-messages.ts";
 import {
   decodeFormReply,
   decodeFormRequest,
@@ -261,6 +268,12 @@ const decoders: readonly Decoder[] = [
     (reply) => encoded((writer) => encodeFormReply(writer, reply)),
     (bytes) => decodeFormReply(new ByteReader(bytes)),
   ),
+  pair(
+    "message about boots",
+    randomBootMessage,
+    (message) => encoded((writer) => encodeBootMessage(writer, message)),
+    (bytes) => decodeBootMessage(new ByteReader(bytes)),
+  ),
   pair("list of members", randomMembers, encodeMembers, decodeMembers),
   pair(
     "change of members",
@@ -361,6 +374,27 @@ function hasReplacedText(value: unknown): boolean {
 }
 
 export const messagesTarget = bytesTarget("messages", drawBody, checkBody);
+
+function randomBootMessage(prng: Prng): BootMessage {
+  const boot = (): Boot => ({ number: prng.int(1, 100), id: randomId(prng) });
+  const some = <Item>(make: () => Item): Item[] => Array.from({ length: prng.int(0, 3) }, make);
+  const maybe = () => (prng.chance(1, 2) ? boot() : undefined);
+  const nodeId = randomId(prng) as NodeId;
+  return prng.pick<BootMessage>([
+    { kind: "ask-folder", boots: some(boot) },
+    { kind: "folder-answer", answers: some(() => ({ boot: boot(), isHeld: prng.chance(1, 2) })) },
+    { kind: "ask-member", nodeId },
+    {
+      ...{ kind: "member-answer", nodeId },
+      remembered: {
+        ...{ admitted: maybe(), replicated: maybe() },
+        ...{ term: randomNumber(prng), index: randomNumber(prng) },
+      },
+    },
+    { kind: "waiting" },
+    { kind: "refused", text: "its folder went back" },
+  ]);
+}
 
 function problemOf(read: () => unknown): string | undefined {
   try {
