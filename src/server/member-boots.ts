@@ -36,6 +36,8 @@ export interface MemberBootsOptions {
 
 /** So many nodes are believed to be worth a line. */
 const tellersMax = 16;
+/** A refused process has so long (ms) to read why, before its connections end. */
+const hangUpAfterMs = 100;
 /** Ticks between two writes of what was acknowledged and decided: each time would take from the log's syncs. */
 const indexEveryTicks = 2;
 
@@ -51,6 +53,8 @@ export class MemberBoots {
   /** Members that refuse this process, by what they said. */
   readonly #refusedBy = new Map<NodeId, string>();
   readonly #toldToWait = new Set<NodeId>();
+  /** Refused processes that were told why. */
+  readonly #told = new Set<string>();
   /** Nodes that have dialled this process to say that they refuse it. */
   readonly #toldOfRefusal = new Set<NodeId>();
   #isCondemned = false;
@@ -109,8 +113,11 @@ export class MemberBoots {
   answered(nodeId: NodeId, start: ProcessStart | undefined): boolean {
     this.#refusedBy.delete(nodeId);
     // Without a start it has yet to learn that its cluster is formed, and will be dialled again.
-    if (start === undefined || this.refusalOf(nodeId, start.boot.id) !== undefined) return false;
-    this.met(nodeId, start);
+    if (start === undefined) return false;
+    const refusal = this.refusalOf(nodeId, start.boot.id);
+    if (refusal === undefined) this.met(nodeId, start);
+    else if (this.#told.has(start.boot.id)) return false;
+    else this.#options.clock.soon(() => this.#tellRefusal(nodeId, start.boot.id, refusal.text));
     return true;
   }
 
@@ -249,13 +256,22 @@ export class MemberBoots {
   }
 
   #refused(nodeId: NodeId, bootId: string, text: string): void {
-    const { log, nameOf, links, raft } = this.#options;
+    const { log, nameOf, raft } = this.#options;
     log("warn", `Refused ${nameOf(nodeId)}: ${text}. ${wayOn({ nodeId, dataDir: undefined })}`);
     const isGone = (id: NodeId) => this.#admission.isRefused(id) && this.admittedBoot(id) === undefined;
     if (isRefused(raft.configuration, isGone)) log("warn", wayOut(raft.configuration, isGone));
-    // A folder that was set back far may know no address at which anybody is left to refuse it.
-    links.send(nodeId, bootId, { kind: "refused", text });
-    links.hangUp(nodeId, (id) => id === bootId, "its data folder went back in time");
+    this.#tellRefusal(nodeId, bootId, text);
+  }
+
+  /** A folder that was set back far may know no address at which anybody is left to refuse it. */
+  #tellRefusal(nodeId: NodeId, bootId: string, text: string): void {
+    const { clock, links } = this.#options;
+    if (this.#told.size >= tellersMax) this.#told.clear();
+    if (links.send(nodeId, bootId, { kind: "refused", text })) this.#told.add(bootId);
+    // A connection that is cut off takes along what was sent on it last.
+    clock.after(hangUpAfterMs, () =>
+      links.hangUp(nodeId, (id) => id === bootId, "its data folder went back in time"),
+    );
   }
 
   /** Whoever says so may be anybody: people are told, and nothing else comes of it. */

@@ -41,6 +41,8 @@ export interface MemberRequestsOptions {
   /** About how many bytes of this node's log the entries after this one take. */
   readonly logBytesAfter: (index: number) => number;
   /** What was sent of the state that this member fetches from here. */
+  /** Where the process that counts as that node says that it is found. */
+  readonly saidBy: (nodeId: NodeId) => string | undefined;
   readonly stateSentTo: (nodeId: NodeId) => SentState | undefined;
 }
 
@@ -302,7 +304,8 @@ export class MemberRequests {
       return { status: raft.isSettled ? "ErrMembers" : "ErrBusy", text };
     }
     const progress = this.progress();
-    if (progress.some((member) => member.nodeId === nodeId)) return undefined;
+    const member = progress.find((each) => each.nodeId === nodeId);
+    if (member !== undefined) return this.#whyNotMoved(member, address);
     if (progress.length >= membersMax) {
       const text =
         `The cluster has ${progress.length} members already; remove those that are gone with ` +
@@ -314,6 +317,14 @@ export class MemberRequests {
     const text =
       `The member ${owner.nodeId} is at ${address} and was heard of lately; give this server another address, or wait ` +
       "until that one is gone";
+    return { status: "ErrBusy", text };
+  }
+
+  /** While a process counts as the node it alone moves it: no copy of its folder does, and no stranger. */
+  #whyNotMoved(member: MemberProgress, address: string): { status: Status; text: string } | undefined {
+    const said = this.#options.saidBy(member.nodeId as NodeId);
+    if (member.address === address || said === undefined || said === address) return undefined;
+    const text = `The process that counts as node ${member.nodeId} says that it is found at ${said}, not at ${address}`;
     return { status: "ErrBusy", text };
   }
 

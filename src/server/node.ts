@@ -427,6 +427,7 @@ export class Node {
       leaderAddress: () => this.leaderAddress,
       logBytesAfter: (index) => this.#persister.bytesAfter(index),
       stateSentTo: (nodeId) => this.#snapshotRequests.sentTo(nodeId),
+      saidBy: this.#saidBy,
     });
   }
 
@@ -459,17 +460,20 @@ export class Node {
   }
 
   #makeWhereabouts(): Whereabouts {
-    const { env, config, addressOf } = this.#options;
+    const { env, config } = this.#options;
     const { clusterId, nodeId } = this.identity;
     return new Whereabouts({
       ...{ env, clusterId, nodeId, address: config.servers[config.me]!, listed: config.servers },
       members: () => this.#members.list,
       isMet: (id) => this.#peers.isMet(id),
-      saidBy: (id) => addressOf(id, this.#boots.admittedBoot(id) ?? ""),
+      saidBy: this.#saidBy,
       // A dial that is told of is not over yet.
       changed: () => env.clock.soon(() => this.#peers.update(this.#others)),
     });
   }
+
+  /** Where the process that counts as that node says that it is found. */
+  readonly #saidBy = (id: NodeId) => this.#options.addressOf(id, this.#boots.admittedBoot(id) ?? "");
 
   #makeOwnAddress(): OwnAddress {
     const { env, config, join, log, failed } = this.#options;

@@ -113,7 +113,12 @@ test("original and copy run together: the copy waits while the original answers,
     () => second.log,
   );
   const two = /Two processes say that they are node/;
-  await until("a member tells of both", () => [0, 1].some((index) => two.test(cluster.logOf(index))), 10_000);
+  await until(
+    "a member tells of both",
+    () => [0, 1].some((index) => two.test(cluster.logOf(index))),
+    10_000,
+    () => [0, 1].map((index) => cluster.logOf(index)).join("\n--\n") + second.log,
+  );
   await cluster.stop(1);
   await putAll(cluster, "key");
   await cluster.kill9(2);
@@ -196,6 +201,8 @@ test("new members that never met the old process refuse a folder that was set ba
   await until("the new members refuse it", refused, 20_000, () => cluster.logOf(2).slice(-3000));
   // All members that its folder knows are gone: so it hears of it from those who dial it.
   const isTold = () => /says that it refuses this process: .*must not vote.*--join/s.test(cluster.logOf(2));
-  await until("it says so, too", isTold, 5_000, () => cluster.logOf(2).slice(-3000));
+  await until("it says so, too", isTold, 5_000, () =>
+    [2, 3, 4].map((index) => cluster.logOf(index).slice(-2500)).join("\n== "),
+  );
   await expectAll(cluster, "key");
 }, 90_000);

@@ -296,6 +296,21 @@ test("clients keep their connections when the members' addresses are many and lo
   await world.stop();
 });
 
+test("a member that is connected is moved by nobody else: no copy of its folder, and no stranger", async () => {
+  const world = await started(3);
+  const hello = makeHello({ clusterId: noId, nodeId: noId, role: "client", purpose: "client" });
+  const end = new ClientEnd(world, world.addresses[world.machines.indexOf(world.leader!)]!, hello);
+  const member = world.machines.find((machine) => machine !== world.leader)!;
+  const client = world.client();
+  const addresses = async () => (await world.wait(client.members())).members.map(({ address }) => address);
+  const before = await addresses();
+  expect(await askIn(world, end, idOf(member), "stranger.sim:7000")).toBe("ErrBusy");
+  expect(await addresses()).toEqual(before);
+  await world.wait(end.close());
+  await world.wait(client.close());
+  await world.stop();
+});
+
 /** What the doctor finds. */
 function codesOf({ disk }: Machine): string[] {
   const steps = examineDataFolder({ disk, tables: new MemoryTables(disk) }, "data");
