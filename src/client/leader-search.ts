@@ -38,6 +38,8 @@ export class LeaderSearch {
   readonly #learned = new WeakMap<ClientEnd, string>();
   /** How often in a row a server that does not lead has said that the leader is at its own address. */
   #selfNamed = 0;
+  /** Nothing came for the last try. */
+  #wasLate = false;
   /** Tries that failed in a row. */
   #failures = 0;
   /** Nobody asks again before this moment: many callers that fail together are one failure. */
@@ -117,10 +119,13 @@ export class LeaderSearch {
       const isMember = this.#at < this.#memberCount;
       if (isMember && code !== "Unreachable") this.#hasHeardMember = true;
       this.#at = this.#isOther(end, leader) ? this.#placeOf(leader) : this.#next();
+      // A machine says something after a silence, be it that nothing listens: the network is back, and so may the leader be.
+      if (this.#wasLate && !isLate) this.#failures = 0;
+      this.#wasLate = isLate;
       this.#failures++;
-      // One round without waiting, so that a leader which is there is found at once.
+      // One round without waiting, so that a leader which is there is found at once. A try that came to nothing has waited.
       const rounds = this.#failures - this.#memberCount;
-      if (rounds >= 0)
+      if (rounds >= 0 && !isLate)
         this.#notBeforeMs = nowMs + Math.min(backOffMaxMs, backOffMinMs * 2 ** Math.min(rounds, 8));
     }
     return Math.max(0, this.#notBeforeMs - nowMs);
