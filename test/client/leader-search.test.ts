@@ -57,6 +57,16 @@ test("a whole round is made without waiting, and longer waits follow", () => {
   expect(one.failed(one.current, refusing, 400, 1000)).toBe(0);
 });
 
+test("after a silence a whole round is made without waiting, past servers that are dead", () => {
+  const dead = { leader: undefined, isLate: false, code: "Unreachable" } as const;
+  const one = search();
+  // However long nobody answers, the tries themselves are all the waiting there is.
+  expect(Array.from({ length: 9 }, () => one.failed(one.current, silent, 400, 0))).toEqual(
+    new Array(9).fill(0),
+  );
+  expect(Array.from({ length: 4 }, () => one.failed(one.current, dead, 400, 0))).toEqual([0, 0, 10, 20]);
+});
+
 test("what a server of another cluster says of members is not taken for this one's", () => {
   const close = () => Promise.resolve();
   const own = Object.assign(endAt(1), { clusterId: "00000000000000c1", servers: "a:1 a:4" });
