@@ -74,6 +74,10 @@ export class RaftChecker {
   /** Whose folder a copy has taken the place of; and the cores that ran on such copies. */
   readonly #setBack = new Set<NodeId>();
   readonly #forgetful = new WeakSet<Raft>();
+  /** Up to where a leader held itself what is decided, when it sent its last heartbeats and those before. */
+  readonly #toldHeld = new Map<NodeId, { readonly last: Index; readonly before: Index }>();
+  /** A leader has lost what it had counted of itself since a heartbeat ago: outside of what is promised. */
+  #isUntoldLost = false;
   readonly changes = new ChangeChecker();
   readonly coverage: RaftCoverage = {
     begunAnew: 0,
@@ -249,6 +253,11 @@ export class RaftChecker {
 
   /** Messages that vouch for a node's state leave only when its disk holds that state. */
   sent(raft: Raft, messages: readonly Message[]): void {
+    if (messages.some(({ kind }) => kind === "heartbeat")) {
+      const { id, durable, commit } = raft.getState();
+      const before = this.#toldHeld.get(id)?.last ?? 0;
+      this.#toldHeld.set(id, { before, last: Math.min(durable, commit) });
+    }
     if (this.#forgetful.has(raft)) return;
     const { id } = this.#lifeOf(raft);
     const disk = this.#diskOf(id);
@@ -346,10 +355,14 @@ export class RaftChecker {
     const { id } = state;
     assert(state.role === "follower", "a node starts as a follower");
     const former = this.#current.get(id);
+    const wasLeader = former !== undefined && this.#lives.get(former)?.before.role === "leader";
     if (former !== undefined) this.#lives.delete(former);
     // The copy may be as good as what it took the place of.
     if (this.#setBack.has(id) && !this.#diskOf(id).isKept(raft, state)) {
       this.coverage.forgetful++;
+      const isTermKept = state.term >= this.#diskOf(id).term;
+      if (wasLeader && isTermKept && state.last.index >= (this.#toldHeld.get(id)?.before ?? 0))
+        this.#isUntoldLost = true;
       this.#current.delete(id);
       this.#forgetful.add(raft);
       return;
@@ -599,7 +612,7 @@ export class RaftChecker {
     this.#decided.push({ term: entry.term, hash: hashOf(entry), committedIn: state.term });
     if (entry.kind === "config") this.#decideMembers(entry);
     // The first entry is put into every log when the cluster is formed, and needs no leader.
-    if (entry.index === this.#firstIndex) return;
+    if (entry.index === this.#firstIndex || this.#isUntoldLost) return;
     const held = new Set<NodeId>();
     for (const [id, disk] of this.#disks) if (disk.has(entry)) held.add(id);
     assert(
