@@ -125,6 +125,8 @@ class Transfer {
   #slowestMs = 0;
   /** Ends the wait for the answer that is outstanding. */
   #giveUp: (result: CallResult) => void = () => {};
+  /** Nothing could be sent to the source when it was asked last, or its connection ended. */
+  #isGone = false;
   /** Another node is to be asked instead. */
   #isReplaced = false;
   #refusal: KvraftError | undefined;
@@ -146,7 +148,9 @@ class Transfer {
     const { clock, silentMs } = this.#options;
     if (from === this.#from || this.#isReplaced || this.#askedAtMs === undefined) return;
     const waitedMs = clock.monotonicMs() - this.#askedAtMs;
-    if (waitedMs < Math.max(silentMs, slowPieces * this.#slowestMs)) return;
+    // A source that is gone does not become slower.
+    const patienceMs = this.#isGone ? silentMs : Math.max(silentMs, slowPieces * this.#slowestMs);
+    if (waitedMs < patienceMs) return;
     this.#isReplaced = true;
     this.#giveUp({ ok: false, reason: "unreachable", wasSent: true, text: replacedText });
   }
@@ -255,6 +259,7 @@ class Transfer {
       this.#giveUp = resolve;
       call(this.#from, number, encode, snapshotPieceMsMax).then(resolve, reject);
     });
+    this.#isGone = !result.ok;
     if (!result.ok) return isRetried ? undefined : result.text;
     this.#slowestMs = Math.max(this.#slowestMs, clock.monotonicMs() - this.#askedAtMs);
     this.#askedAtMs = undefined;

@@ -102,6 +102,7 @@ function slowFetching(pieceMs: number, pieceCount: number) {
   const clock = new ManualClock();
   const opened: { readonly from: string; readonly atMs: number }[] = [];
   const silent = new Set<string>();
+  const gone = new Set<string>();
   const lines: string[] = [];
   let isFinished = false;
   const answer = (from: string, number: number, write: (body: ByteWriter) => void): Uint8Array => {
@@ -138,6 +139,7 @@ function slowFetching(pieceMs: number, pieceCount: number) {
     driver: { applied: { index: 5, term: 1 }, beginRestore: () => true },
     call: (from: string, number: number, write: (body: ByteWriter) => void, timeoutMs: number) =>
       new Promise((resolve) => {
+        if (gone.has(from)) return resolve({ ok: false, text: "it cannot be reached" });
         clock.after(pieceMs, () => {
           if (!silent.has(from)) resolve({ ok: true, body: answer(from, number, write) });
         });
@@ -156,7 +158,7 @@ function slowFetching(pieceMs: number, pieceCount: number) {
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  return { clock, opened, silent, lines, run, isFinished: () => isFinished };
+  return { clock, opened, silent, gone, lines, run, isFinished: () => isFinished };
 }
 
 test("a transfer from a source that froze begins anew at the new leader within an election timeout", async () => {
@@ -192,4 +194,16 @@ test("a source that gets on is kept while the leadership goes to and fro, also w
     expect([pieceMs, opened.map(({ from }) => from)]).toEqual([pieceMs, [one]]);
     expect(isFinished()).toBe(true);
   }
+});
+
+test("a slow source that has ended gives way as soon as one that was fast", async () => {
+  const { clock, opened, gone, run, isFinished } = slowFetching(5_000, 4);
+  await run(12_000, () => one);
+  gone.add(one);
+  await run(4_000, () => undefined);
+  const electedMs = clock.monotonicMs();
+  await run(60_000, () => two);
+  expect(opened.map(({ from }) => from)).toEqual([one, two]);
+  expect(opened[1]!.atMs - electedMs).toBeLessThan(electionMs + 5_000 + 100);
+  expect(isFinished()).toBe(true);
 });

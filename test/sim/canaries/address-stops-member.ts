@@ -5,11 +5,11 @@ export const canary: Canary = {
   edits: [
     {
       file: "src/server/member-requests.ts",
-      from: `    if (progress.some((member) => member.nodeId === nodeId)) return undefined;
+      from: `    const member = progress.find((each) => each.nodeId === nodeId);
 `,
       to: `    if (progress.some((member) => member.nodeId !== nodeId && member.address === address))
       return { status: "ErrMembers", text: "it is the address of a member" };
-    if (progress.some((member) => member.nodeId === nodeId)) return undefined;
+    const member = progress.find((each) => each.nodeId === nodeId);
 `,
     },
   ],
