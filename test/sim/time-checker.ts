@@ -71,7 +71,8 @@ export class TimeChecker {
 
   #checkWall(index: number, wallMs: number, nowMs: number): void {
     const presentMs = this.#offsetMs === undefined ? undefined : this.#leaseMs + this.#offsetMs;
-    const wanted = Math.ceil(this.#machines.length / 2);
+    // Before there is a wall time nothing stands for a voter that was not heard: of two clocks any may be the wrong one.
+    const wanted = presentMs === undefined ? 1 : Math.ceil(this.#machines.length / 2);
     const rightMs = epochMs + nowMs;
     const later = this.#machines.filter(
       ({ skewMsMax }) => rightMs + skewMsMax >= wallMs - readingMsMax,
