@@ -152,6 +152,9 @@ export function openDataFolder(
     const identity = isStarted(found) ? found : startPrepared(env, config, found);
     removeLeftovers(env, dataDir, identity, report);
     if (identity.state !== "formed" && identity.state !== "joined") createBoots(env.disk, dataDir);
+    // The process before may have died between the rename of a file and the sync of its name. Others are told what was read,
+    // and a power cut must not take it back.
+    env.disk.syncFolder(dataDir);
     return new DataFolder(env, config, identity, report);
   }
   for (const part of [logFolder(dataDir), `${dataDir}/store`])

@@ -33,6 +33,10 @@ const foundInChange: readonly (readonly [number, string])[] = [
     "a connection to a process before, whose loss is found late, unseats the node that leads now",
   ],
   [925, "a leader that hands over while the members are joint turns round and round"],
+  [
+    133955846442085,
+    "a server that died before the name of its identity was synced tells it, and loses it with the power",
+  ],
 ];
 
 /** The same of clusters that were founded from a backup. */
