@@ -43,7 +43,6 @@ function runLimited(blocks: number, code: string): string {
   writeFileSync(
     script,
     `import { BunDisk } from ${JSON.stringify(join(sources, "env/bun-disk.ts"))};
-import { Prng } from "../../src/env/prng.ts";
 import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
 const [tables, disk] = [new SqliteTables(), new BunDisk()];
 ${code}`,
@@ -60,8 +59,7 @@ function measured(code: string): number {
   const script = join(folder, `measured-${++files}.ts`);
   writeFileSync(
     script,
-    `import { Prng } from "../../src/env/prng.ts";
-import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
+    `import { SqliteTables } from ${JSON.stringify(join(sources, "env/sqlite-tables.ts"))};
 const [tables, path] = [new SqliteTables(), ${JSON.stringify(path)}];
 const mebibytes = () => process.memoryUsage().rss / 1024 / 1024;
 ${code}`,
@@ -340,8 +338,7 @@ function runWithDescriptors(count: number, code: string): string {
   const place = JSON.stringify(join(sources, "env/sqlite-tables.ts"));
   writeFileSync(
     script,
-    `import { Prng } from "../../src/env/prng.ts";
-import { SqliteTables } from ${place};\n${code}`,
+    `import { SqliteTables } from ${place};\n${code}`,
   );
   const shell = `ulimit -n ${count}; exec "$0" "$1"`;
   return execFileSync("bash", ["-c", shell, process.execPath, script], { encoding: "utf8" }).trim();
