@@ -336,10 +336,7 @@ console.log(read.join() === ["late", ...names].join());`,
 function runWithDescriptors(count: number, code: string): string {
   const script = join(folder, `few-${++files}.ts`);
   const place = JSON.stringify(join(sources, "env/sqlite-tables.ts"));
-  writeFileSync(
-    script,
-    `import { SqliteTables } from ${place};\n${code}`,
-  );
+  writeFileSync(script, `import { SqliteTables } from ${place};\n${code}`);
   const shell = `ulimit -n ${count}; exec "$0" "$1"`;
   return execFileSync("bash", ["-c", shell, process.execPath, script], { encoding: "utf8" }).trim();
 }
